@@ -1,0 +1,47 @@
+# Everything runs in .venv, which the first target that needs it sets up: Python 3.11, pip, gcc, g++, make and git suffice.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(wildcard csrc/*) engine/search/_pairs.pyx setup.py pyproject.toml
+
+.PHONY: demo test dev lint format bench clean
+
+demo: $(VENV)/run.stamp
+	$(BIN)/copytrace demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -q
+
+dev: $(VENV)/dev.stamp
+	$(BIN)/pre-commit install
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror csrc/*.cpp csrc/*.hpp
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i csrc/*.cpp csrc/*.hpp
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+	find engine export train -name '*.so' -delete
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+
+$(VENV)/run.stamp: $(BIN)/python $(SOURCES)
+	$(BIN)/pip install -q -e '.[cpu]'
+	touch $@
+
+# torch first and pinned: resolved together with the rest, a newer build with gigabytes of CUDA could be chosen.
+$(VENV)/dev.stamp: $(BIN)/python $(SOURCES)
+	$(BIN)/pip install -q torch==2.13.0 torchvision==0.28.0
+	$(BIN)/pip install -q -e '.[dev]'
+	touch $@ $(VENV)/run.stamp

@@ -1,0 +1,42 @@
+// Splits rows over threads. Every block is computed the same way whoever takes it, so the number of threads never shows.
+#pragma once
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <thread>
+#include <vector>
+
+namespace copytrace {
+
+// Calls work(begin, end) for consecutive blocks of `block` rows, on up to `threads` threads; the first exception is rethrown.
+template <typename Work>
+void parallel_blocks(std::size_t rows, std::size_t block, std::size_t threads, const Work& work) {
+  const std::size_t blocks = (rows + block - 1) / block;
+  std::atomic<std::size_t> next{0};
+  std::atomic<bool> failed{false};
+  std::exception_ptr error;
+  const auto loop = [&] {
+    try {
+      for (std::size_t i = next++; i < blocks; i = next++) work(i * block, std::min(rows, (i + 1) * block));
+    } catch (...) {
+      if (!failed.exchange(true)) error = std::current_exception();
+      next = blocks;
+    }
+  };
+  std::vector<std::thread> helpers;
+  for (std::size_t i = 1; i < std::min(threads, blocks); ++i) helpers.emplace_back(loop);
+  loop();
+  for (std::thread& helper : helpers) helper.join();
+  if (error) std::rethrow_exception(error);
+}
+
+// Rows a thread takes at a time: whole tiles, few enough to stay in the second-level cache, enough threads kept busy.
+inline std::size_t rows_per_block(std::size_t rows, std::size_t tile_rows, std::size_t threads) {
+  constexpr std::size_t kMost = 96;
+  const std::size_t share = (rows + threads - 1) / std::max<std::size_t>(threads, 1);
+  const std::size_t tiles = (std::min(share, kMost) + tile_rows - 1) / tile_rows;
+  return std::max<std::size_t>(tiles, 1) * tile_rows;
+}
+
+}  // namespace copytrace

@@ -1,0 +1,32 @@
+// The inner loops of the core: a few rows times a packed panel of 32 rows, the comparison that follows, and two sums.
+// One implementation per instruction set; all of them add the products of one pair in the same order, so a result never
+// depends on where in a batch its row stood.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace copytrace {
+
+inline constexpr std::size_t kPanelRows = 32;
+inline constexpr std::size_t kMaxTileRows = 12;
+
+struct TileKernel {
+  const char* name;
+  std::size_t rows;  // left rows that one call of `multiply` takes
+  // out[r * 32 + c] = sum over k of left[r * row_step + k * depth_step] * panel[k * 32 + c].
+  void (*multiply)(const float* left, std::size_t row_step, std::size_t depth_step, const float* panel, std::size_t depth,
+                   float* out);
+  // Bit c is set where scores[c] > threshold, c < 32.
+  std::uint32_t (*above)(const float* scores, float threshold);
+  double (*squared_length)(const float* row, std::size_t size);
+  // sum += (a - b) / ||a - b||; nothing where a equals b, since no direction leads from one to the other.
+  void (*add_unit_difference)(const float* a, const float* b, std::size_t size, double* sum);
+};
+
+const TileKernel& plain_kernel();
+#if defined(__x86_64__)
+const TileKernel& avx2_kernel();
+const TileKernel& avx512_kernel();
+#endif
+
+}  // namespace copytrace

@@ -1,0 +1,90 @@
+// The body of every TileKernel, written once with the compiler's vector types. Each tile_*.cpp names its instruction set in
+// a pragma and includes this file last; no standard header with inline functions may come in here, or the linker could pick
+// a copy compiled for the wrong processor.
+#include "tile.hpp"
+
+namespace copytrace {
+namespace {
+
+template <int Width>
+struct Vector {
+  typedef float type __attribute__((vector_size(Width * sizeof(float))));
+  typedef float unaligned __attribute__((vector_size(Width * sizeof(float)), aligned(4), may_alias));
+};
+
+// The sums are only ever indexed by unrolled loops: once their address were taken, they would live in memory.
+template <int Width, int Rows>
+void multiply(const float* left, std::size_t row_step, std::size_t depth_step, const float* panel, std::size_t depth,
+              float* out) {
+  using vec = typename Vector<Width>::type;
+  using unaligned = typename Vector<Width>::unaligned;
+  constexpr int kVectors = static_cast<int>(kPanelRows) / Width;
+  vec sum[Rows][kVectors] = {};
+  for (std::size_t k = 0; k < depth; ++k, panel += kPanelRows, left += depth_step) {
+    vec right[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) right[v] = *reinterpret_cast<const unaligned*>(panel + v * Width);
+#pragma GCC unroll 12
+    for (int r = 0; r < Rows; ++r) {
+      const float x = left[r * row_step];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sum[r][v] += x * right[v];
+    }
+  }
+#pragma GCC unroll 12
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) *reinterpret_cast<unaligned*>(out + r * kPanelRows + v * Width) = sum[r][v];
+  }
+}
+
+std::uint32_t above_threshold(const float* scores, float threshold) {
+  std::uint32_t any = 0;
+  for (std::size_t c = 0; c < kPanelRows; ++c) any |= scores[c] > threshold ? 1u : 0u;
+  if (any == 0) return 0;
+  std::uint32_t mask = 0;
+  for (std::size_t c = 0; c < kPanelRows; ++c) mask |= (scores[c] > threshold ? 1u : 0u) << c;
+  return mask;
+}
+
+// Sums in eight lanes, then over the lanes: an order the compiler can vectorise, and the same on every instruction set.
+constexpr std::size_t kLanes = 8;
+
+double sum_lanes(const double* lanes) {
+  return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+}
+
+double squared_length(const float* row, std::size_t size) {
+  double lanes[kLanes] = {};
+  std::size_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    for (std::size_t j = 0; j < kLanes; ++j) lanes[j] += static_cast<double>(row[i + j]) * row[i + j];
+  }
+  for (; i < size; ++i) lanes[i % kLanes] += static_cast<double>(row[i]) * row[i];
+  return sum_lanes(lanes);
+}
+
+void add_unit_difference(const float* a, const float* b, std::size_t size, double* sum) {
+  double lanes[kLanes] = {};
+  std::size_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    for (std::size_t j = 0; j < kLanes; ++j) {
+      const double difference = static_cast<double>(a[i + j]) - b[i + j];
+      lanes[j] += difference * difference;
+    }
+  }
+  for (; i < size; ++i) lanes[i % kLanes] += (static_cast<double>(a[i]) - b[i]) * (static_cast<double>(a[i]) - b[i]);
+  const double squared = sum_lanes(lanes);
+  if (squared == 0.0) return;
+  const double inverse = 1.0 / __builtin_sqrt(squared);
+  for (i = 0; i < size; ++i) sum[i] += (static_cast<double>(a[i]) - b[i]) * inverse;
+}
+
+template <int Width, int Rows>
+constexpr TileKernel make_kernel(const char* name) {
+  static_assert(Rows <= static_cast<int>(kMaxTileRows));
+  return {name, Rows, &multiply<Width, Rows>, &above_threshold, &squared_length, &add_unit_difference};
+}
+
+}  // namespace
+}  // namespace copytrace

@@ -1,0 +1,63 @@
+"""The inference engine: images in, descriptors out, and the search and scoring that use them. Never imports torch.
+
+::
+
+    from copytrace.engine import Engine, search, score_pairs
+
+    engine = Engine()
+    engine.embed_source("photos/", "references.h5")                      # folder, tar or list of paths -> HDF5
+    engine.embed_source("uploads/", "queries.h5", role="query")
+    found = search("queries.h5", "references.h5", k=1)                   # exact, by Euclidean distance
+    descriptors = engine.embed(["a.jpg", open("b.png", "rb").read()])    # float32 [2, 256]
+"""
+
+from .api import Engine, Found, Scored, save_pairs, save_report, score_pairs, search
+from .bundle import DEFAULT_BUNDLE, Bundle
+from .errors import (
+    BadImageError,
+    BundleError,
+    CopytraceError,
+    DuplicateIdError,
+    MissingExtraError,
+    ResumeError,
+    ScoreError,
+    SearchError,
+    SourceError,
+    StoreError,
+)
+from .run import Summary
+from .score import Evaluation, GroundTruth, ScoredPairs, calibrate, evaluate, read_pairs, read_truth
+from .store import check_submission, open_descriptors, write_submission
+
+__all__ = [
+    "DEFAULT_BUNDLE",
+    "BadImageError",
+    "Bundle",
+    "BundleError",
+    "CopytraceError",
+    "DuplicateIdError",
+    "Engine",
+    "Evaluation",
+    "Found",
+    "GroundTruth",
+    "MissingExtraError",
+    "ResumeError",
+    "ScoreError",
+    "Scored",
+    "ScoredPairs",
+    "SearchError",
+    "SourceError",
+    "StoreError",
+    "Summary",
+    "calibrate",
+    "check_submission",
+    "evaluate",
+    "open_descriptors",
+    "read_pairs",
+    "read_truth",
+    "save_pairs",
+    "save_report",
+    "score_pairs",
+    "search",
+    "write_submission",
+]

@@ -1,0 +1,240 @@
+"""The Python API: :class:`Engine` for images, and one function behind every other verb of the command line."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bundle import DEFAULT_BUNDLE, Bundle
+from .describe.describer import Backend
+from .embedder import Device, Embedder, Output, Role
+from .errors import SearchError, StoreError
+from .pipeline import embed_images
+from .read import DEFAULT_PIXEL_LIMIT, IdRule, open_source, thumbnail
+from .run import OnError, Progress, Summary, embed_source
+from .score import Evaluation, GroundTruth, Ranking, ScoredPairs, evaluate, rank_pairs, read_pairs, read_truth, write_pairs
+from .score.report import render_report
+from .search import Pairs, id_ranks, nearest_pairs, pairs_within, top_pairs
+from .store import open_descriptors
+from .store.atomic import replacing
+
+DEFAULT_TOP = 500_000
+PathLike = str | os.PathLike[str]
+
+
+class Engine:
+    """Images to descriptors with one bundle, loaded once.
+
+    bundle: a folder (default: the one in the package). precision: "int8" or "float32". threads: for decoding and networks
+    (default: all processors). batch: images a network takes at a time. backend: "native" or "numpy".
+    Raises: BundleError, MissingExtraError.
+    """
+
+    def __init__(
+        self,
+        bundle: PathLike = DEFAULT_BUNDLE,
+        *,
+        precision: str = "int8",
+        device: Device = "auto",
+        threads: int | None = None,
+        batch: int | None = None,
+        backend: Backend = "native",
+        pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+    ) -> None:
+        self.bundle = Bundle(bundle)
+        self._embedder = Embedder(
+            self.bundle,
+            precision=precision,
+            device=device,
+            threads=threads,
+            batch=batch,
+            backend=backend,
+            pixel_limit=pixel_limit,
+        )
+
+    @property
+    def dimension(self) -> int:
+        """Length of a descriptor."""
+        return self._embedder.dimension("projected")
+
+    def embed(
+        self,
+        images: Sequence[PathLike | bytes | NDArray[np.uint8]],
+        *,
+        role: Role = "reference",
+        output: Output | None = None,
+    ) -> NDArray[np.float32]:
+        """Paths, encoded images, or pixels (uint8 RGB [H, W, 3] or grey [H, W]) -> float32 [N, D], in the order given.
+
+        role: queries are also moved away from the bank. output: "raw", "projected", "method1" or "method2" instead of what
+        the role gets.
+        Raises: BadImageError naming every image that cannot be used; ValueError for arrays that are not pixels.
+        """
+        return embed_images(self._embedder, images, output or self._embedder.output_for(role))
+
+    def embed_source(
+        self,
+        source: PathLike,
+        path: PathLike,
+        *,
+        role: Role = "reference",
+        output: Output | None = None,
+        ids: IdRule = "stem",
+        resume: bool = False,
+        on_error: OnError = "skip",
+        progress: Progress = lambda done, total, failed: None,
+    ) -> Summary:
+        """Embed a folder, tar or list of paths into a descriptor file; see :func:`copytrace.engine.run.embed_source`."""
+        return embed_source(
+            self._embedder,
+            open_source(source, ids=ids),
+            Path(path),
+            role=role,
+            output=output,
+            resume=resume,
+            on_error=on_error,
+            progress=progress,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Pairs with the ids their row numbers stand for."""
+
+    pairs: Pairs
+    query_ids: list[str]
+    reference_ids: list[str]
+
+    def scored(self) -> ScoredPairs:
+        return ScoredPairs(
+            [self.query_ids[i] for i in self.pairs.queries.tolist()],
+            [self.reference_ids[i] for i in self.pairs.references.tolist()],
+            self.pairs.scores,
+        )
+
+
+def search(
+    queries: PathLike,
+    references: PathLike,
+    *,
+    top: int | None = None,
+    k: int | None = None,
+    max_distance: float | None = None,
+) -> Found:
+    """Search one descriptor file with another; give one of ``top`` (default: 500,000 pairs over all), ``k`` or ``max_distance``.
+
+    References are read block by block, never whole.
+    Raises: StoreError, SearchError.
+    """
+    if sum(value is not None for value in (top, k, max_distance)) > 1:
+        raise ValueError("give only one of top, k and max_distance")
+    with open_descriptors(queries, "query") as q, open_descriptors(references, "reference") as r:
+        bundles = [str(file.attributes["bundle"])[:12] for file in (q, r) if "bundle" in file.attributes]
+        if len(set(bundles)) > 1:
+            raise SearchError(f"made with different bundles, not comparable: {q.path} {bundles[0]}, {r.path} {bundles[1]}")
+        ranks = {"query_ranks": _ranks(q.ids, q.path), "reference_ranks": _ranks(r.ids, r.path)}
+        if k is not None:
+            pairs = nearest_pairs(q.descriptors, r.descriptors, k, **ranks)
+        elif max_distance is not None:
+            pairs = pairs_within(q.descriptors, r.descriptors, max_distance, **ranks)
+        else:
+            pairs = top_pairs(q.descriptors, r.descriptors, DEFAULT_TOP if top is None else top, **ranks)
+        return Found(pairs, q.ids, r.ids)
+
+
+def _ranks(ids: list[str], path: Path) -> NDArray[np.int64]:
+    try:
+        return id_ranks(ids)
+    except SearchError as error:
+        raise SearchError(f"{path}: {error}") from None
+
+
+def save_pairs(found: Found, path: PathLike) -> None:
+    """Write ``pairs.csv`` whole or not at all. Raises: StoreError."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: the folder {path.parent} does not exist")
+    scored = found.scored()
+    with replacing(path) as temporary:
+        write_pairs(temporary, scored.queries, scored.references, scored.scores)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Pairs and ground truth with what came out of them; ``classes`` per edit class where labels were given."""
+
+    pairs: ScoredPairs
+    truth: GroundTruth
+    ranking: Ranking
+    evaluation: Evaluation
+    classes: dict[str, Evaluation]
+
+
+def score_pairs(
+    pairs: ScoredPairs | PathLike,
+    truth: GroundTruth | PathLike,
+    *,
+    labels: Mapping[str, str] | None = None,
+    drop_unlabelled: bool = True,
+    cap: bool = True,
+) -> Scored:
+    """Evaluate pairs (tables or files) the way the challenge does, also per class where ``labels`` (query -> class) are given.
+
+    Raises: ScoreError.
+    """
+    pairs = pairs if isinstance(pairs, ScoredPairs) else read_pairs(pairs)
+    truth = truth if isinstance(truth, GroundTruth) else read_truth(truth)
+    ranking = rank_pairs(pairs, truth, drop_unlabelled=drop_unlabelled, cap=cap)
+    classes = {}
+    for name in sorted({labels.get(query, "") for query in truth.queries} - {""}) if labels else ():
+        part = truth.restricted_to({query for query in truth.queries if labels and labels.get(query) == name})
+        if part.positives:
+            classes[name] = evaluate(pairs, part, cap=cap)
+    evaluation = evaluate(pairs, truth, drop_unlabelled=drop_unlabelled, cap=cap)
+    return Scored(pairs, truth, ranking, evaluation, classes)
+
+
+def save_report(
+    scored: Scored,
+    path: PathLike,
+    *,
+    title: str = "copytrace report",
+    queries: PathLike | None = None,
+    references: PathLike | None = None,
+    stages: Mapping[str, float] | None = None,
+) -> None:
+    """Write the HTML report, with pictures from the sources that are given.
+
+    Raises: SourceError, StoreError.
+    """
+    page = render_report(
+        title,
+        scored.pairs,
+        scored.truth,
+        scored.ranking,
+        scored.evaluation,
+        classes=scored.classes,
+        stages=stages,
+        query_picture=_pictures(queries),
+        reference_picture=_pictures(references),
+    )
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _pictures(path: PathLike | None) -> Callable[[str], bytes | None]:
+    if path is None:
+        return lambda name: None
+    source = open_source(path)
+    position = {name: i for i, name in enumerate(source.ids())}
+
+    def picture(name: str) -> bytes | None:
+        try:
+            return thumbnail(source[position[name]].read())
+        except (KeyError, OSError):
+            return None
+
+    return picture

@@ -1,0 +1,133 @@
+"""Bundles: a folder with everything inference needs. Reading and checking; ``copytrace.export`` writes them.
+
+``manifest.json``::
+
+    format         1
+    name           text
+    networks       {precision: {file, input_size, dimension, batch, layout: "NHWC", colour: "RGB", resize: "stretch"}}
+    projection     {file, input_dimension, dimension}         an .npz: mean, components, eigenvalues
+    bank           {file, rows}                               an .npy: float32 [M, D]
+    normalisation  {method, beta: {"1": ..., "2": ...}, cosines, directions}
+    sha256         {file: digest}
+    origin         where weights, projection and bank come from
+    quality        measured figures
+
+Nothing in a bundle is ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .describe import Normalisation, Projection
+from .errors import BundleError
+
+FORMAT = 1
+DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
+
+
+@dataclass(frozen=True)
+class NetworkEntry:
+    """One network file of a bundle."""
+
+    path: Path
+    input_size: int
+    dimension: int
+    batch: int
+
+
+class Bundle:
+    """An opened bundle; every file's hash has been checked.
+
+    Raises: BundleError when a file is missing or changed, or the format is newer than this engine.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] = DEFAULT_BUNDLE) -> None:
+        self.path = Path(path)
+        self.manifest = _read_manifest(self.path)
+        self._check_files()
+
+    @property
+    def hash(self) -> str:
+        """sha256 over the hashes of all files and the normalisation: what a descriptor depends on."""
+        relevant = {key: self.manifest[key] for key in ("sha256", "normalisation")}
+        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def precisions(self) -> list[str]:
+        return list(self.manifest["networks"])
+
+    def network(self, precision: str) -> NetworkEntry:
+        entries = self.manifest["networks"]
+        if precision not in entries:
+            raise BundleError(f"{self.path}: no {precision} network; there is {', '.join(entries)}")
+        entry = entries[precision]
+        return NetworkEntry(self.path / entry["file"], entry["input_size"], entry["dimension"], entry["batch"])
+
+    @cached_property
+    def projection(self) -> Projection:
+        name = self.manifest["projection"]["file"]
+        try:
+            with np.load(self.path / name, allow_pickle=False) as file:
+                parts = [np.ascontiguousarray(file[key], np.float32) for key in ("mean", "components", "eigenvalues")]
+        except (OSError, ValueError, KeyError) as error:
+            raise BundleError(f"{self.path / name}: not a projection: {error}") from None
+        return Projection(*parts)
+
+    @cached_property
+    def bank(self) -> NDArray[np.float32]:
+        """float32 [M, D]."""
+        name = self.manifest["bank"]["file"]
+        try:
+            return np.ascontiguousarray(np.load(self.path / name, allow_pickle=False), np.float32)
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{self.path / name}: not a bank: {error}") from None
+
+    def normalisation(self, method: int | None = None) -> Normalisation:
+        """The constants of a method, or of the bundle's own choice."""
+        entry = self.manifest["normalisation"]
+        method = entry["method"] if method is None else method
+        if method not in (1, 2):
+            raise BundleError(f"normalisation method must be 1 or 2, not {method}")
+        return Normalisation(method, entry["beta"][str(method)], entry["cosines"], entry["directions"])
+
+    def _check_files(self) -> None:
+        used = [entry["file"] for entry in self.manifest["networks"].values()]
+        used += [self.manifest["projection"]["file"], self.manifest["bank"]["file"]]
+        hashes = self.manifest["sha256"]
+        for name in used:
+            if Path(name).name != name or name not in hashes:
+                raise BundleError(f"{self.path}: the manifest has no sha256 for {name!r}, or it lies outside the bundle")
+            try:
+                with (self.path / name).open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise BundleError(f"{self.path / name}: {error.strerror}") from None
+            if digest != hashes[name]:
+                raise BundleError(f"{self.path / name}: changed since the bundle was made (sha256 differs)")
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / "manifest.json"
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"{path}: not a bundle: cannot read manifest.json: {error.strerror}") from None
+    except ValueError as error:
+        raise BundleError(f"{file}: not valid JSON: {error}") from None
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if not isinstance(version, int):
+        raise BundleError(f"{file}: no format number")
+    if version > FORMAT:
+        raise BundleError(f"{file}: format {version} is newer than this copytrace reads ({FORMAT}); update copytrace")
+    missing = {"networks", "projection", "bank", "normalisation", "sha256"} - manifest.keys()
+    if missing:
+        raise BundleError(f"{file}: {', '.join(sorted(missing))} missing")
+    return manifest

@@ -1,0 +1,71 @@
+"""What the command line shows: results on standard output, progress and errors on standard error."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..run import Progress as Report
+
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+PLAIN_SECONDS = 5.0
+
+
+def print_result(result: Mapping[str, Any], text: str, as_json: bool) -> None:
+    """One JSON object for machines, or the text for people."""
+    print(json.dumps(dict(result), ensure_ascii=False) if as_json else text)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Report]:
+    """A bar with rate and time left on a terminal, a plain line every few seconds elsewhere."""
+    if not errors.is_terminal:
+        yield _plain_lines(label)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:.0f}/s"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[failed]} failed"),
+    )
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task(label, total=None, rate=0.0, failed=0)
+        rate = _Rate()
+        yield lambda done, total, failed: bar.update(
+            task, completed=done, total=total, rate=rate(done), failed=failed
+        )
+
+
+class _Rate:
+    """Images per second since the first call, which says where a resumed run began."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, int] | None = None
+
+    def __call__(self, done: int) -> float:
+        now = time.perf_counter()
+        if self._start is None:
+            self._start = (now, done)
+        elapsed = now - self._start[0]
+        return (done - self._start[1]) / elapsed if elapsed > 0 else 0.0
+
+
+def _plain_lines(label: str) -> Report:
+    rate, last = _Rate(), time.perf_counter()
+
+    def line(done: int, total: int, failed: int) -> None:
+        nonlocal last
+        speed = rate(done)
+        if time.perf_counter() - last >= PLAIN_SECONDS:
+            last = time.perf_counter()
+            left = f", {(total - done) / speed:.0f} s left" if speed else ""
+            print(f"{label}: {done}/{total}, {speed:.0f}/s{left}, {failed} failed", file=sys.stderr, flush=True)
+
+    return line

@@ -1,0 +1,51 @@
+"""``copytrace demo``: the main job on the photographs that come with the package."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import api
+from ..errors import StoreError
+from ..score import read_labels
+from ..store import write_submission
+from .console import print_result, progress_bar
+from .score import evaluation_text
+
+PHOTOS = Path(__file__).parent.parent / "photos"
+
+
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for everything the demo writes.")] = Path("demo-output"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
+) -> None:
+    """Embed, search, score and report on the photographs that come with the package; needs nothing else."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{output}: cannot be made: {error.strerror}") from None
+    engine = api.Engine()
+    stages: dict[str, float] = {}
+    for role in ("reference", "query"):
+        folder = PHOTOS / ("references" if role == "reference" else "queries")
+        with progress_bar(f"embedding {folder.name}") as progress:
+            summary = engine.embed_source(folder, output / f"{folder.name}.h5", role=role, progress=progress)  # type: ignore[arg-type]
+        for stage, seconds in summary.stage_seconds.items():
+            stages[stage] = stages.get(stage, 0.0) + seconds
+    submission, pairs, report = (output / name for name in ("fb-isc-submission.h5", "pairs.csv", "report.html"))
+    write_submission(output / "queries.h5", output / "references.h5", submission)
+    found = api.search(submission, submission)
+    api.save_pairs(found, pairs)
+    scored = api.score_pairs(pairs, PHOTOS / "truth.csv", labels=read_labels(PHOTOS / "edits.csv", "class_name"))
+    api.save_report(
+        scored,
+        report,
+        title="copytrace demo",
+        queries=PHOTOS / "queries",
+        references=PHOTOS / "references",
+        stages=stages,
+    )
+    paths = {"submission": str(submission), "pairs": str(pairs), "report": str(report)}
+    lines = [evaluation_text(scored.evaluation, scored.classes), *(f"{name:<17} {path}" for name, path in paths.items())]
+    print_result({**asdict(scored.evaluation), **paths}, "\n".join(lines), as_json)

@@ -1,0 +1,132 @@
+"""``copytrace embed``."""
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..api import Engine
+from ..bundle import DEFAULT_BUNDLE
+from ..read import DEFAULT_PIXEL_LIMIT
+from ..run import Summary
+from .console import errors, print_result, progress_bar
+
+SHOWN_FAILURES = 10
+
+
+class Role(StrEnum):
+    reference = "reference"
+    query = "query"
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(StrEnum):
+    int8 = "int8"
+    float32 = "float32"
+
+
+class OnError(StrEnum):
+    skip = "skip"
+    fail = "fail"
+
+
+class IdRule(StrEnum):
+    stem = "stem"
+    path = "path"
+
+
+class Output(StrEnum):
+    auto = "auto"
+    raw = "raw"
+    projected = "projected"
+    method1 = "method1"
+    method2 = "method2"
+
+
+class Backend(StrEnum):
+    native = "native"
+    numpy = "numpy"
+
+
+def embed(
+    source: Annotated[Path, typer.Argument(help="A folder (recursive), an uncompressed tar, a text file of paths, or an image.")],
+    output_file: Annotated[Path, typer.Option("-o", "--output-file", help="The descriptor file (HDF5) to write.")],
+    role: Annotated[Role, typer.Option(help="Queries are also moved away from the bank.")] = Role.reference,
+    bundle: Annotated[Path, typer.Option(help="Folder with networks, projection and bank.")] = DEFAULT_BUNDLE,
+    precision: Annotated[Precision, typer.Option(help="Which of the bundle's networks.")] = Precision.int8,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    output: Annotated[Output, typer.Option(help="How far to go; auto: what the role gets.")] = Output.auto,
+    ids: Annotated[IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")] = IdRule.stem,
+    on_error: Annotated[OnError, typer.Option(help="Bad images: list them in the file, or stop at the first.")] = OnError.skip,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images per network call; changes no result.")] = None,
+    backend: Annotated[Backend, typer.Option(help="Who projects and normalises.")] = Backend.native,
+    pixel_limit: Annotated[int, typer.Option(min=1, help="Images with more pixels are refused.")] = DEFAULT_PIXEL_LIMIT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> None:
+    """Turn images into descriptors, written to an HDF5 file."""
+    engine = Engine(
+        bundle,
+        precision=precision.value,
+        device=device.value,
+        threads=threads,
+        batch=batch_size,
+        backend=backend.value,
+        pixel_limit=pixel_limit,
+    )
+    try:
+        with progress_bar("embedding") as progress:
+            summary = engine.embed_source(
+                source,
+                output_file,
+                role=role.value,
+                output=None if output is Output.auto else output.value,
+                ids=ids.value,
+                resume=resume,
+                on_error=on_error.value,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        errors.print("interrupted; what is done is kept, run the same command with --resume to go on")
+        raise typer.Exit(130) from None
+    print_result(_as_dict(summary, output_file), _as_text(summary, output_file), as_json)
+    if not summary.embedded:
+        errors.print(f"error: none of the {summary.images} images could be used")
+        raise typer.Exit(1)
+
+
+def _as_dict(summary: Summary, path: Path) -> dict[str, object]:
+    return {
+        "output": str(path),
+        "images": summary.images,
+        "embedded": summary.embedded,
+        "failed": [asdict(bad) for bad in summary.failed],
+        "seconds": round(summary.seconds, 3),
+        "images_per_second": round(summary.rate, 1),
+        "resumed_at": summary.resumed_at,
+        "stage_seconds": {stage: round(seconds, 3) for stage, seconds in summary.stage_seconds.items()},
+    }
+
+
+def _as_text(summary: Summary, path: Path) -> str:
+    lines = [f"{bad.id}: {bad.reason}" for bad in summary.failed[:SHOWN_FAILURES]]
+    if len(summary.failed) > SHOWN_FAILURES:
+        lines.append(f"... and {len(summary.failed) - SHOWN_FAILURES} more, all listed in the file")
+    if summary.resumed_at:
+        lines.append(f"resumed after {summary.resumed_at} images")
+    stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in summary.stage_seconds.items())
+    if stages:
+        lines.append(f"thread time: {stages}")
+    lines.append(
+        f"{summary.embedded} of {summary.images} images embedded, {len(summary.failed)} failed, "
+        f"in {summary.seconds:.1f} s ({summary.rate:.0f}/s): {path}"
+    )
+    return "\n".join(lines)

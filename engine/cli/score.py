@@ -1,0 +1,101 @@
+"""``copytrace evaluate`` and ``copytrace calibrate``."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import api
+from ..score import Evaluation, calibrate as find_threshold, read_labels
+from ..score.plots import precision_recall_png
+from ..store.atomic import replacing
+from .console import print_result
+
+PairsFile = Annotated[Path, typer.Argument(help="query_id,reference_id,score; comma or tab, with or without a header.")]
+TruthFile = Annotated[Path, typer.Argument(help="query_id,reference_id; the reference is empty where there is no copy.")]
+KeepUnlabelled = Annotated[
+    bool, typer.Option("--keep-unlabelled", help="Count pairs of queries that the ground truth does not list as wrong.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")]
+
+
+def evaluate(
+    pairs: PairsFile,
+    truth: TruthFile,
+    keep_unlabelled: KeepUnlabelled = False,
+    no_cap: Annotated[bool, typer.Option("--no-cap", help="Keep more than 10 pairs per labelled query.")] = False,
+    classes: Annotated[
+        Path | None, typer.Option(help="A CSV with query_id and class_name: figures per class as well.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the precision-recall curve as PNG.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report.")] = None,
+    queries: Annotated[Path | None, typer.Option(help="The query images, for the report.")] = None,
+    references: Annotated[Path | None, typer.Option(help="The reference images, for the report.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score pairs against the ground truth, the way the challenge does."""
+    labels = None if classes is None else read_labels(classes, "class_name")
+    scored = api.score_pairs(pairs, truth, labels=labels, drop_unlabelled=not keep_unlabelled, cap=not no_cap)
+    if plot is not None:
+        with replacing(plot) as temporary:
+            temporary.write_bytes(precision_recall_png(scored.ranking, scored.evaluation))
+    if report is not None:
+        api.save_report(scored, report, queries=queries, references=references)
+    result = asdict(scored.evaluation)
+    if classes is not None:
+        result["classes"] = {name: asdict(part) for name, part in scored.classes.items()}
+    print_result(result, evaluation_text(scored.evaluation, scored.classes), as_json)
+
+
+def evaluation_text(evaluation: Evaluation, classes: dict[str, Evaluation]) -> str:
+    threshold = evaluation.threshold_at_p90
+    lines = [
+        f"{name:<16} micro-AP {part.micro_ap:.4f}  recall@P90 {part.recall_at_p90:.4f}  ({part.positives} copies)"
+        for name, part in classes.items()
+    ]
+    lines += [
+        f"micro-AP          {evaluation.micro_ap:.6f}",
+        f"recall@P90        {evaluation.recall_at_p90:.6f}",
+        f"threshold@P90     {'never reached' if threshold is None else f'{threshold:.6g}'}",
+        f"positives         {evaluation.positives}",
+        f"pairs used        {evaluation.pairs_used}",
+        f"queries           {evaluation.queries}",
+    ]
+    return "\n".join(lines)
+
+
+def calibrate(
+    pairs: PairsFile,
+    truth: TruthFile,
+    precision: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Wanted precision, such as 0.95.")] = None,
+    false_matches: Annotated[
+        float | None, typer.Option(min=0.0, help="Wanted false matches per query, such as 0.001.")
+    ] = None,
+    confidence: Annotated[float, typer.Option(min=0.01, max=0.999, help="Of the interval.")] = 0.95,
+    keep_unlabelled: KeepUnlabelled = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the lowest threshold that keeps a wanted precision, or a wanted number of false matches per query."""
+    if (precision is None) == (false_matches is None):
+        raise typer.BadParameter("give either --precision or --false-matches")
+    if precision == 0.0:
+        raise typer.BadParameter("a precision of 0 asks for nothing")
+    scored = api.score_pairs(pairs, truth, drop_unlabelled=not keep_unlabelled, cap=False)
+    found = find_threshold(
+        scored.ranking,
+        len(scored.truth.queries),
+        precision=precision,
+        false_matches_per_query=false_matches,
+        confidence=confidence,
+    )
+    text = "\n".join(
+        [
+            f"threshold               {found.threshold!r}   ({100 * confidence:g} % interval {found.threshold_low:.6g} .. {found.threshold_high:.6g})",
+            f"precision there         {found.precision:.6f}",
+            f"recall there            {found.recall:.6f}",
+            f"false matches per query {found.false_matches_per_query:.6f}",
+            f"matches                 {found.matches}",
+        ]
+    )
+    print_result(asdict(found), text, as_json)

@@ -1,0 +1,43 @@
+"""``copytrace search``."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import api
+from ..errors import optional_module
+from .console import print_result
+
+
+def search(
+    queries: Annotated[Path, typer.Argument(help="Descriptor file of the queries, or a submission.")],
+    references: Annotated[Path, typer.Argument(help="Descriptor file of the references, or a submission.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The pairs.csv to write.")],
+    top: Annotated[int | None, typer.Option(min=1, help="The best pairs over everything (default: 500000).")] = None,
+    k: Annotated[int | None, typer.Option(min=1, help="The nearest references of every query.")] = None,
+    max_distance: Annotated[
+        float | None, typer.Option(min=0.0, help="All pairs within this Euclidean distance (not squared).")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> None:
+    """Find pairs of alike descriptors, exactly; score = -(squared Euclidean distance)."""
+    if sum(value is not None for value in (top, k, max_distance)) > 1:
+        raise typer.BadParameter("give only one of --top, --k and --max-distance")
+    if threads is not None:
+        optional_module("faiss", "cpu", "gpu").omp_set_num_threads(threads)
+    start = time.perf_counter()
+    found = api.search(queries, references, top=top, k=k, max_distance=max_distance)
+    api.save_pairs(found, output)
+    seconds = time.perf_counter() - start
+    result = {
+        "output": str(output),
+        "pairs": len(found.pairs),
+        "queries": len(found.query_ids),
+        "references": len(found.reference_ids),
+        "seconds": round(seconds, 3),
+    }
+    text = f"{len(found.pairs)} pairs of {len(found.query_ids)} queries and {len(found.reference_ids)} references in {seconds:.1f} s: {output}"
+    print_result(result, text, as_json)

@@ -1,0 +1,8 @@
+"""Raw embeddings to descriptors: projection, and normalisation of queries against a bank.
+
+Written twice: ``reference`` is plain numpy and defines what is correct, the native core computes the same faster.
+"""
+
+from .describer import Describer, Normalisation, Projection
+
+__all__ = ["Describer", "Normalisation", "Projection"]

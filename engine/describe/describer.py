@@ -1,0 +1,79 @@
+"""Raw embeddings to final descriptors, by the native core or by the numpy definition."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core, reference
+
+Float32 = NDArray[np.float32]
+Backend = Literal["native", "numpy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """PCA with whitening: mean float32 [E], components float32 [D, E], eigenvalues float32 [D]."""
+
+    mean: Float32
+    components: Float32
+    eigenvalues: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """Constants of query normalisation: method 1 or 2, beta, nearest rows for the strength and for the direction."""
+
+    method: Literal[1, 2]
+    beta: float
+    cosines: int = 3
+    directions: int = 100
+
+
+class Describer:
+    """Projects raw embeddings and, for queries, moves them away from the bank.
+
+    backend: "native" (the C++ core, any instruction set) or "numpy" (the definition, slow).
+    threads: of the native core, for one call.
+    """
+
+    def __init__(
+        self, projection: Projection, bank: Float32 | None = None, *, backend: Backend = "native", threads: int = 1
+    ) -> None:
+        self._projection = projection
+        self._bank = bank
+        self._backend = backend
+        self._threads = threads
+        if backend == "native":
+            self._core = _core.Projection(projection.mean, projection.components, projection.eigenvalues)
+            self._core_bank = None if bank is None else _core.Bank(bank)
+
+    @property
+    def dimension(self) -> int:
+        return len(self._projection.eigenvalues)
+
+    def project(self, raw: Float32) -> Float32:
+        """Raw embeddings [N, E] -> descriptors [N, D] of unit length.
+
+        Raises: ValueError on wrong shapes or dtypes and on NaN.
+        """
+        if self._backend == "native":
+            return self._core.apply(raw, threads=self._threads)
+        p = self._projection
+        return reference.project(raw, p.mean, p.components, p.eigenvalues)
+
+    def describe_queries(self, raw: Float32, how: Normalisation) -> Float32:
+        """Raw embeddings [N, E] -> projected descriptors moved away from the bank [N, D].
+
+        Raises: ValueError when there is no bank, on wrong shapes or dtypes and on NaN.
+        """
+        if self._bank is None:
+            raise ValueError("query normalisation needs a bank, and there is none")
+        constants = {"beta": how.beta, "cosines": how.cosines, "directions": how.directions}
+        if self._backend == "numpy":
+            return reference.normalise(self.project(raw), self._bank, method=how.method, **constants)  # type: ignore[arg-type]
+        assert self._core_bank is not None
+        return _core.describe_queries(
+            self._core, self._core_bank, raw, method=how.method, threads=self._threads, **constants  # type: ignore[arg-type]
+        )

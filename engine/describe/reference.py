@@ -1,0 +1,59 @@
+"""The definition of correct: projection and query normalisation in plain numpy, computed in float64.
+
+Formulas: the descriptor system of ISC2021's second place, sections 2.6 and 2.7.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+def _unit(rows: Float64) -> Float64:
+    """Rows scaled to unit length; rows of zeros stay zeros."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+
+
+def _finite(rows: Float32, what: str) -> Float64:
+    if not np.isfinite(rows).all():
+        raise ValueError(f"{what} has NaN or infinite values; remove those rows first")
+    return rows.astype(np.float64)
+
+
+def project(raw: Float32, mean: Float32, components: Float32, eigenvalues: Float32) -> Float32:
+    """y = ((x - mean) @ components.T) / sqrt(eigenvalues), then y / ||y||.
+
+    raw [N, E], mean [E], components [D, E], eigenvalues [D] -> [N, D].
+    """
+    projected = (_finite(raw, "raw") - mean) @ components.astype(np.float64).T / np.sqrt(eigenvalues.astype(np.float64))
+    return _unit(projected).astype(np.float32)
+
+
+def nearest(queries: Float32, bank: Float32, k: int) -> tuple[Float64, NDArray[np.int64]]:
+    """The k bank rows of greatest cosine, equal ones in row order: cosines [N, k], rows [N, k], best first."""
+    cosines = _unit(_finite(queries, "queries")) @ _unit(_finite(bank, "bank")).T
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(cosines, order, axis=1), order
+
+
+def normalise(
+    queries: Float32, bank: Float32, *, method: int, beta: float, cosines: int = 3, directions: int = 100
+) -> Float32:
+    """Move queries [N, D] away from the bank [M, D]; the result [N, D] is not normalised again.
+
+    With C the mean cosine of the ``cosines`` nearest bank rows, at least 0:
+    method 1 is q (1 + beta sqrt(C)); method 2 is q + beta sqrt(C) d / ||d||, d the mean of (q - t) / ||q - t|| over the
+    ``directions`` nearest rows t. A query equal to t takes no direction from it.
+    """
+    found, rows = nearest(queries, bank, min(len(bank), max(cosines, directions)))
+    strength = beta * np.sqrt(np.maximum(found[:, :cosines].mean(axis=1, keepdims=True), 0.0))
+    q = queries.astype(np.float64)
+    if method == 1:
+        return (q * (1.0 + strength)).astype(np.float32)
+    if method != 2:
+        raise ValueError("method must be 1 or 2")
+    away = q[:, None, :] - bank[rows[:, :directions]].astype(np.float64)
+    mean = np.stack([_unit(differences).mean(axis=0) for differences in away]) if len(q) else q
+    return (q + strength * _unit(mean)).astype(np.float32)

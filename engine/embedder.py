@@ -1,0 +1,81 @@
+"""One bundle made ready to run: an image to pixels, pixels to raw embeddings, raw embeddings to descriptors."""
+
+import os
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bundle import Bundle
+from .describe import Describer
+from .describe.describer import Backend
+from .errors import CopytraceError
+from .infer import Network, OrtNetwork
+from .read import DEFAULT_PIXEL_LIMIT, BadImage, Image, UndecodableError, decode
+
+Role = Literal["reference", "query"]
+Output = Literal["raw", "projected", "method1", "method2"]
+"""How far an image is taken: the network's embedding, the projected descriptor, or that moved away from the bank."""
+Device = Literal["auto", "cpu", "cuda"]
+Decoded = tuple[str, NDArray[np.uint8] | BadImage]
+
+
+def cpu_count() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Embedder:
+    """Images to descriptors with one bundle. Safe to use from several threads.
+
+    precision: "int8" (default, fast) or "float32". threads: for decoding and for networks alike. batch: images a network
+    computes at a time (default: the bundle's). backend: "native" or "numpy", who projects and normalises.
+    Raises: BundleError, MissingExtraError; CopytraceError for a device that is not there.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        precision: str = "int8",
+        device: Device = "auto",
+        threads: int | None = None,
+        batch: int | None = None,
+        backend: Backend = "native",
+        pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+    ) -> None:
+        if device == "cuda":
+            raise CopytraceError("this version of copytrace runs on the CPU only; use --device cpu")
+        entry = bundle.network(precision)
+        self.bundle = bundle
+        self.precision = precision
+        self.threads = threads or cpu_count()
+        self.pixel_limit = pixel_limit
+        self.network: Network = OrtNetwork(entry.path, batch=batch or entry.batch)
+        self.describer = Describer(bundle.projection, bundle.bank, backend=backend)
+
+    def output_for(self, role: Role) -> Output:
+        """What a role gets by default: references are projected, queries also moved by the bundle's method."""
+        if role == "reference":
+            return "projected"
+        return "method1" if self.bundle.normalisation().method == 1 else "method2"
+
+    def dimension(self, output: Output) -> int:
+        return self.network.dimension if output == "raw" else self.describer.dimension
+
+    def decode(self, image: Image) -> Decoded:
+        """An image's id with its pixels, or with the reason why there are none."""
+        try:
+            return image.id, decode(image.read(), self.network.input_size, pixel_limit=self.pixel_limit)
+        except UndecodableError as error:
+            return image.id, BadImage(image.id, str(error))
+        except OSError as error:
+            return image.id, BadImage(image.id, f"cannot be read: {error.strerror or error}")
+
+    def describe(self, raw: NDArray[np.float32], output: Output) -> NDArray[np.float32]:
+        """Raw embeddings float32 [N, E] -> what ``output`` names, float32 [N, D] (or [N, E] for "raw")."""
+        if output == "raw":
+            return raw
+        if output == "projected":
+            return self.describer.project(raw)
+        return self.describer.describe_queries(raw, self.bundle.normalisation(1 if output == "method1" else 2))

@@ -1,0 +1,70 @@
+"""Every error the engine raises on purpose.
+
+::
+
+    CopytraceError                 anything below; its text is one line a user can act on
+    ├── MissingExtraError          an optional library is not installed; names the extra
+    ├── SourceError                a source of images is missing, empty or ambiguous
+    │   └── DuplicateIdError       two images with one id; names both
+    ├── BadImageError              an image could not be read and skipping was not allowed
+    ├── BundleError                a bundle is incomplete, changed or of a newer format
+    ├── StoreError                 a descriptor file or submission cannot be read or written
+    │   └── ResumeError            an unfinished run does not belong to this command
+    ├── SearchError                descriptors that cannot be searched
+    └── ScoreError                 pairs or ground truth that cannot be scored
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+
+class CopytraceError(Exception):
+    """The root of all errors raised on purpose."""
+
+
+class MissingExtraError(CopytraceError, ImportError):
+    """An optional library is not installed."""
+
+
+class SourceError(CopytraceError):
+    """A source of images is missing, empty or ambiguous."""
+
+
+class DuplicateIdError(SourceError):
+    """Two images of a source have the same id."""
+
+
+class BadImageError(CopytraceError):
+    """An image could not be read."""
+
+
+class BundleError(CopytraceError):
+    """A bundle is incomplete, changed or of a newer format."""
+
+
+class StoreError(CopytraceError):
+    """A descriptor file or a submission cannot be read or written."""
+
+
+class ResumeError(StoreError):
+    """An unfinished run does not belong to this command."""
+
+
+class SearchError(CopytraceError, ValueError):
+    """Descriptors that cannot be searched."""
+
+
+class ScoreError(CopytraceError, ValueError):
+    """Pairs or ground truth that cannot be scored."""
+
+
+def optional_module(name: str, *extras: str) -> ModuleType:
+    """Import an optional library, or say which extra of copytrace brings it.
+
+    Raises: MissingExtraError.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        cures = " or ".join(f'pip install "copytrace[{extra}]"' for extra in extras)
+        raise MissingExtraError(f"{error.name} is not installed; {cures} brings it") from error

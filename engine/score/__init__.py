@@ -1,0 +1,21 @@
+"""Scoring: the challenge's metric, calibration of a threshold, plots and the HTML report."""
+
+from .calibrate import Calibration, calibrate
+from .metric import Evaluation, Ranking, evaluate, evaluate_ranking, rank_pairs
+from .tables import GroundTruth, ScoredPairs, read_labels, read_pairs, read_truth, write_pairs
+
+__all__ = [
+    "Calibration",
+    "Evaluation",
+    "GroundTruth",
+    "Ranking",
+    "ScoredPairs",
+    "calibrate",
+    "evaluate",
+    "evaluate_ranking",
+    "rank_pairs",
+    "read_labels",
+    "read_pairs",
+    "read_truth",
+    "write_pairs",
+]

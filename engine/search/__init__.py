@@ -1,0 +1,12 @@
+"""Exact search by Euclidean distance: k nearest, all within a distance, and the best pairs over everything.
+
+faiss proposes, in float32; float64 decides. Results equal a brute-force search in float64 with ties ordered by id, whatever
+the blocks.
+"""
+
+from .pairs import Pairs, id_ranks
+from .nearest import nearest_pairs
+from .range import pairs_within
+from .top import top_pairs
+
+__all__ = ["Pairs", "id_ranks", "nearest_pairs", "pairs_within", "top_pairs"]

@@ -1,0 +1,128 @@
+"""Pairs as columns, their order, and candidate pairs found by faiss within a radius."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SearchError, optional_module
+from ._pairs import squared_distances
+
+Float32 = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+QUERY_ROWS = 1024
+REFERENCE_ROWS = 8192
+
+
+class Rows(Protocol):
+    """An array or an HDF5 dataset [N, D] that is sliced block by block."""
+
+    shape: tuple[int, ...]
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Parallel columns: row numbers of queries and references (int64), squared distances (float64)."""
+
+    queries: Indices
+    references: Indices
+    distances: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.distances)
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """-(squared distance); higher is more alike."""
+        return 0.0 - self.distances
+
+    def __getitem__(self, which: Any) -> "Pairs":
+        return Pairs(self.queries[which], self.references[which], self.distances[which])
+
+    @staticmethod
+    def join(parts: Sequence["Pairs"]) -> "Pairs":
+        if not parts:
+            return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
+        columns = zip(*((part.queries, part.references, part.distances) for part in parts), strict=True)
+        return Pairs(*(np.concatenate(column) for column in columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """Position of every query and reference in the order of ids: what decides between equal distances."""
+
+    queries: Indices
+    references: Indices
+
+    def order(self, pairs: Pairs) -> Indices:
+        """Best first: distance, then query id, then reference id."""
+        return np.lexsort((self.references[pairs.references], self.queries[pairs.queries], pairs.distances))
+
+
+def id_ranks(ids: Sequence[str]) -> Indices:
+    """Ids -> rank of each in sorted order, int64 [N].
+
+    Raises: SearchError when an id occurs twice.
+    """
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    for a, b in zip(order, order[1:], strict=False):
+        if ids[a] == ids[b]:
+            raise SearchError(f"the id {ids[a]!r} occurs twice")
+    ranks = np.empty(len(ids), np.int64)
+    ranks[order] = np.arange(len(ids))
+    return ranks
+
+
+def load(rows: Rows, start: int, stop: int) -> Float32:
+    """Rows start..stop as a contiguous float32 array.
+
+    Raises: SearchError on NaN, infinite, or values whose squares leave float32.
+    """
+    block = np.ascontiguousarray(rows[start:stop], np.float32)
+    if block.ndim != 2:
+        raise SearchError(f"descriptors must be [N, D], not of shape {rows.shape}")
+    if not np.isfinite(block).all():
+        raise SearchError("descriptors have NaN or infinite values")
+    if block.size and float(np.abs(block).max()) ** 2 * block.shape[1] > 1e37:
+        raise SearchError("descriptors are too large for float32 distances; scale them down")
+    return block
+
+
+def blocks(rows: Rows, size: int) -> Iterator[tuple[int, Float32]]:
+    """(start, rows) one block after the other."""
+    for start in range(0, rows.shape[0], size):
+        yield start, load(rows, start, start + size)
+
+
+def check_dimensions(queries: Rows, references: Rows) -> None:
+    if len(queries.shape) != 2 or len(references.shape) != 2:
+        raise SearchError(f"descriptors must be [N, D], not of shapes {queries.shape} and {references.shape}")
+    if queries.shape[1] != references.shape[1]:
+        raise SearchError(f"dimensions differ: queries have {queries.shape[1]}, references {references.shape[1]}")
+
+
+def rounding(queries: Float32, references: Float32) -> float:
+    """A bound on the error of faiss's float32 squared distances, |q|^2 + |r|^2 - 2 q.r, between two blocks."""
+    largest = sum(float(np.einsum("nd,nd->n", rows, rows, dtype=np.float64).max(initial=0.0)) for rows in (queries, references))
+    return 4.0 * (queries.shape[1] + 8) * 2.0**-24 * largest
+
+
+def block_index(references: Float32) -> Any:
+    """A faiss index over one block of references."""
+    faiss = optional_module("faiss", "cpu", "gpu")
+    index = faiss.IndexFlatL2(references.shape[1])
+    index.add(references)
+    return index
+
+
+def within(index: Any, queries: Float32, references: Float32, limit: float, slack: float) -> Pairs:
+    """All pairs of two blocks with squared distance <= limit, exactly; row numbers count inside the blocks."""
+    starts, _, found = index.range_search(queries, float(np.nextafter(np.float32(limit + slack), np.float32(np.inf))))
+    rows = np.repeat(np.arange(len(queries), dtype=np.int64), np.diff(starts.astype(np.int64)))
+    pairs = Pairs(rows, found, squared_distances(queries, references, rows, found))
+    return pairs[pairs.distances <= limit]

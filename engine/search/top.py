@@ -1,0 +1,120 @@
+"""The best pairs over all queries and references, in memory bounded by their number and one block."""
+
+import numpy as np
+
+from .pairs import (
+    QUERY_ROWS,
+    REFERENCE_ROWS,
+    Float32,
+    Indices,
+    Pairs,
+    Ranks,
+    Rows,
+    block_index,
+    blocks,
+    check_dimensions,
+    load,
+    rounding,
+    within,
+)
+
+_SAMPLE_QUERIES = 512
+_SAMPLE_RUNS = 64
+_SAMPLE_RUN_ROWS = 64
+
+
+class _Best:
+    """The K best pairs seen so far, and the distance that a newcomer must not exceed."""
+
+    def __init__(self, k: int, ranks: Ranks, limit: float) -> None:
+        self.limit = limit
+        self._k = k
+        self._ranks = ranks
+        self._parts: list[Pairs] = []
+        self._size = 0
+
+    def add(self, pairs: Pairs) -> None:
+        self._parts.append(pairs)
+        self._size += len(pairs)
+        if self._size > 2 * self._k + 1_000_000:
+            self._trim()
+
+    def _trim(self) -> None:
+        pairs = Pairs.join(self._parts)
+        if len(pairs) > self._k:
+            self.limit = float(np.partition(pairs.distances, self._k - 1)[self._k - 1])
+            pairs = self._cut(pairs)
+        self._parts, self._size = [pairs], len(pairs)
+
+    def _cut(self, pairs: Pairs) -> Pairs:
+        """The K best of more than K, in no order: all below the limit, and of those at it the first by their ids."""
+        below, at = pairs[pairs.distances < self.limit], pairs[pairs.distances == self.limit]
+        wanted = self._k - len(below)
+        if wanted < len(at):
+            keys = self._ranks.queries[at.queries] * len(self._ranks.references) + self._ranks.references[at.references]
+            at = at[keys <= np.partition(keys, wanted - 1)[wanted - 1]]
+        return Pairs.join([below, at])
+
+    def result(self) -> Pairs:
+        """The K best, in order."""
+        self._trim()
+        return self._parts[0][self._ranks.order(self._parts[0])]
+
+
+def top_pairs(
+    queries: Rows,
+    references: Rows,
+    k: int,
+    *,
+    query_ranks: Indices,
+    reference_ranks: Indices,
+    query_rows: int = QUERY_ROWS,
+    reference_rows: int = REFERENCE_ROWS,
+) -> Pairs:
+    """The k pairs of smallest Euclidean distance, best first, ties by query id, then reference id; all pairs if fewer.
+
+    queries [N, D] are loaded whole, references [M, D] block by block; float32 arrays or HDF5 datasets. Ranks as from
+    ``id_ranks``. The block sizes bound the memory and never change the result.
+    Raises: SearchError on bad values, different dimensions, or k < 1.
+    """
+    check_dimensions(queries, references)
+    if k < 1:
+        raise ValueError("k must be at least 1")
+    wanted = min(k, queries.shape[0] * references.shape[0])
+    all_queries = load(queries, 0, queries.shape[0])
+    ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
+    for limit in (_guess_limit(all_queries, references, wanted), np.inf):
+        best = _Best(wanted, ranks, limit)
+        if wanted:
+            _scan(all_queries, references, best, query_rows, reference_rows)
+        result = best.result()
+        if len(result) == wanted:  # otherwise the guess was too tight, and a second pass goes without one
+            break
+    return result
+
+
+def _scan(queries: Float32, references: Rows, best: _Best, query_rows: int, reference_rows: int) -> None:
+    for start, block in blocks(references, reference_rows):
+        index = block_index(block)
+        for first in range(0, len(queries), query_rows):
+            part = queries[first : first + query_rows]
+            pairs = within(index, part, block, best.limit, rounding(part, block))
+            if len(pairs):
+                best.add(Pairs(pairs.queries + first, pairs.references + start, pairs.distances))
+
+
+def _guess_limit(queries: Float32, references: Rows, wanted: int) -> float:
+    """A distance that, by a sample of the pairs, somewhat more than ``wanted`` pairs do not exceed."""
+    total = len(queries) * references.shape[0]
+    if total < 4_000_000:
+        return np.inf
+    sample = queries[:: max(1, len(queries) // _SAMPLE_QUERIES)][:_SAMPLE_QUERIES]
+    step = max(_SAMPLE_RUN_ROWS, references.shape[0] // _SAMPLE_RUNS)
+    runs = [load(references, start, start + _SAMPLE_RUN_ROWS) for start in range(0, references.shape[0], step)]
+    rows = np.concatenate(runs)
+    distances = (sample**2).sum(1)[:, None] + (rows**2).sum(1) - 2.0 * (sample @ rows.T)
+    expected = wanted / total * distances.size
+    rank = int(expected + 6.0 * expected**0.5 + 20.0)  # enough even where the sample was unlucky
+    if rank >= distances.size:
+        return np.inf
+    return float(np.partition(distances, rank, axis=None)[rank]) + rounding(sample, rows)

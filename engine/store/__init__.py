@@ -1,0 +1,16 @@
+"""Descriptor files and challenge submissions, both HDF5, and the journal that makes a run resumable."""
+
+from .descriptors import DescriptorFile, open_descriptors, read_attributes, write_descriptors
+from .journal import Journal, Slice
+from .submission import check_submission, write_submission
+
+__all__ = [
+    "DescriptorFile",
+    "Journal",
+    "Slice",
+    "check_submission",
+    "open_descriptors",
+    "read_attributes",
+    "write_descriptors",
+    "write_submission",
+]

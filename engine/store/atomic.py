@@ -1,0 +1,46 @@
+"""Files that are whole or not there: written beside, flushed, renamed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import StoreError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on success flush it and rename it, on any error remove it.
+
+    Raises: StoreError for what the system reports (disk full, read-only folder, ...).
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            yield temporary
+            flush(temporary)
+            temporary.replace(path)
+            flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's or a folder's contents are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reason(error: OSError) -> str:
+    """One line for an OSError, also for those of HDF5, which carry the system's number in their text only."""
+    if error.strerror:
+        return error.strerror
+    text = str(error)
+    if "errno = 28" in text:
+        return os.strerror(28)
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,127 @@
+"""Descriptor files: HDF5 with ``descriptors`` float32 [N, D], ``ids`` [N] and ``failed`` [(id, reason)]."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import StoreError
+from .atomic import reason, replacing
+
+_TEXT = h5py.string_dtype("utf-8")
+_FAILED = np.dtype([("id", _TEXT), ("reason", _TEXT)])
+_SLICE_ROWS = 1 << 15
+
+
+def write_descriptors(
+    path: Path,
+    parts: Iterable[tuple[list[str], NDArray[np.float32]]],
+    shape: tuple[int, int],
+    failed: list[tuple[str, str]],
+    attributes: Mapping[str, str | int],
+) -> None:
+    """Write a descriptor file whole or not at all.
+
+    parts: consecutive (ids, rows [n, D]); shape: (N, D) of all of them together.
+    Raises: StoreError.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        descriptors = file.create_dataset("descriptors", shape, np.float32)
+        ids = file.create_dataset("ids", (shape[0],), _TEXT)
+        start = 0
+        for names, rows in _large_slices(parts):
+            descriptors[start : start + len(rows)] = rows
+            ids[start : start + len(rows)] = names
+            start += len(rows)
+        file.create_dataset("failed", data=np.array(failed, _FAILED))
+        file.attrs.update(attributes)
+
+
+def _large_slices(
+    parts: Iterable[tuple[list[str], NDArray[np.float32]]],
+) -> Iterable[tuple[list[str], NDArray[np.float32]]]:
+    """Join small parts, so that HDF5 is called a few times with much."""
+    names: list[str] = []
+    rows: list[NDArray[np.float32]] = []
+    for part_names, part_rows in parts:
+        names += part_names
+        rows.append(part_rows)
+        if len(names) >= _SLICE_ROWS:
+            yield names, np.concatenate(rows)
+            names, rows = [], []
+    if names:
+        yield names, np.concatenate(rows)
+
+
+class DescriptorFile:
+    """Descriptors and ids of one open HDF5 file. ``descriptors`` is sliced like an array and read piece by piece."""
+
+    def __init__(self, file: h5py.File, path: Path, rows_name: str, ids_name: str) -> None:
+        self._file = file
+        self.path = path
+        for name in (rows_name, ids_name):
+            if not isinstance(file.get(name), h5py.Dataset):
+                raise StoreError(f"{path}: no dataset {name!r}; it has {', '.join(sorted(file)) or 'none'}")
+        self.descriptors: h5py.Dataset = file[rows_name]
+        names: h5py.Dataset = file[ids_name]
+        if self.descriptors.ndim != 2 or self.descriptors.dtype.kind != "f":
+            raise StoreError(f"{path}: {rows_name!r} must be float [N, D], not {self.descriptors.dtype} of {self.descriptors.shape}")
+        if names.shape != (len(self.descriptors),):
+            raise StoreError(f"{path}: {len(self.descriptors)} rows in {rows_name!r}, but {ids_name!r} has shape {names.shape}")
+        self.ids = _read_ids(names, path, ids_name)
+        self.attributes: dict[str, object] = dict(file.attrs)
+
+    def failed(self) -> list[tuple[str, str]]:
+        """(id, reason) of every image that has no row."""
+        if "failed" not in self._file:
+            return []
+        return [(name.decode(), why.decode()) for name, why in self._file["failed"][:].tolist()]
+
+    def __enter__(self) -> "DescriptorFile":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+
+def open_descriptors(path: str | os.PathLike[str], role: str = "reference") -> DescriptorFile:
+    """Open a descriptor file, from any writer, or the half of a challenge submission that ``role`` names.
+
+    Raises: StoreError when it is missing, not HDF5, or lacks what is needed.
+    """
+    path = Path(path)
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such file") from None
+    except OSError as error:
+        raise StoreError(f"{path}: not a readable HDF5 file: {reason(error)}") from None
+    try:
+        if "descriptors" not in file and role in file:
+            return DescriptorFile(file, path, role, f"{role}_ids")
+        return DescriptorFile(file, path, "descriptors", "ids")
+    except BaseException:
+        file.close()
+        raise
+
+
+def read_attributes(path: Path) -> dict[str, object] | None:
+    """A file's attributes, or None when there is no readable HDF5 file."""
+    try:
+        with h5py.File(path, "r") as file:
+            return dict(file.attrs)
+    except OSError:
+        return None
+
+
+def _read_ids(dataset: h5py.Dataset, path: Path, name: str) -> list[str]:
+    values = dataset[:]
+    try:
+        if values.dtype.kind in "iu":
+            return [str(value) for value in values]
+        return [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in values.tolist()]
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path}: {name!r} is not UTF-8: {error}") from None

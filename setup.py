@@ -1,0 +1,45 @@
+"""Builds the compiled modules and maps the repository's folders into the package ``copytrace``.
+
+Everything declarative is in pyproject.toml; this file holds what cannot be said there: the native core (C++ through
+pybind11), the Cython module, and the mapping of packages, whose root is the repository itself.
+"""
+
+from pathlib import Path
+
+from Cython.Build import cythonize
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
+from setuptools import Extension, find_packages, setup
+
+FOLDERS = ("engine", "export", "train")
+
+# -ffp-contract=fast: products and sums fuse wherever the instruction set can, the core's kernels count on it.
+CPP_FLAGS = ["-O3", "-ffp-contract=fast", "-Wall", "-Wextra"]
+
+
+def packages() -> list[str]:
+    found = [package for folder in FOLDERS for package in (folder, *(f"{folder}.{p}" for p in find_packages(folder)))]
+    return [f"copytrace.{package}" for package in found]
+
+
+ParallelCompile("COPYTRACE_BUILD_JOBS", default=0).install()
+
+core = Pybind11Extension(
+    "copytrace.engine.describe._core",
+    sorted(str(path) for path in Path("csrc").glob("*.cpp")),
+    depends=sorted(str(path) for path in Path("csrc").glob("*.hpp")),
+    cxx_std=17,
+    extra_compile_args=CPP_FLAGS,
+)
+pairs = Extension("copytrace.engine.search._pairs", ["engine/search/_pairs.pyx"], extra_compile_args=["-O3"])
+
+setup(
+    packages=packages(),
+    package_dir={f"copytrace.{folder}": folder for folder in FOLDERS},
+    package_data={
+        "copytrace.engine": ["py.typed", "bundles/*/*", "photos/**/*", "score/templates/*"],
+        "copytrace.engine.describe": ["*.pyi"],
+        "copytrace.engine.search": ["*.pyi"],
+    },
+    exclude_package_data={"": ["*.pyx", "*.cpp", "*.c"]},
+    ext_modules=[core, *cythonize([pairs], language_level=3)],
+)
