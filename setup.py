@@ -24,7 +24,7 @@ def packages() -> list[str]:
 ParallelCompile("COPYTRACE_BUILD_JOBS", default=0).install()
 
 core = Pybind11Extension(
-    "copytrace.engine.describe._core",
+    "copytrace.engine._core",
     sorted(str(path) for path in Path("csrc").glob("*.cpp")),
     depends=sorted(str(path) for path in Path("csrc").glob("*.hpp")),
     cxx_std=17,
@@ -36,8 +36,7 @@ setup(
     packages=packages(),
     package_dir={f"copytrace.{folder}": folder for folder in FOLDERS},
     package_data={
-        "copytrace.engine": ["py.typed", "bundles/*/*", "photos/**/*", "score/templates/*"],
-        "copytrace.engine.describe": ["*.pyi"],
+        "copytrace.engine": ["py.typed", "bundles/*/*", "photos/**/*", "score/templates/*", "*.pyi"],
         "copytrace.engine.search": ["*.pyi"],
     },
     exclude_package_data={"": ["*.pyx", "*.cpp", "*.c"]},

@@ -39,8 +39,7 @@ std::vector<std::vector<Neighbour>> Bank::search_block(const float* queries, std
   alignas(64) float tile[kMaxTileRows * kPanelRows];
   for (std::size_t panel = 0; panel < packed_.groups(); ++panel) {
     const std::size_t first = panel * kPanelRows;
-    const std::size_t columns = std::min(kPanelRows, this->count() - first);
-    const std::uint32_t valid = columns == kPanelRows ? ~0u : (1u << columns) - 1u;
+    const std::uint32_t valid = panel_mask(this->count() - first);
     for (std::size_t group = 0; group < left.groups(); ++group) {
       kernel.multiply(left.group(group), 1, kernel.rows, packed_.group(panel), size(), tile);
       const std::size_t row = group * kernel.rows;

@@ -11,6 +11,7 @@
 #include "dispatch.hpp"
 #include "parallel.hpp"
 #include "projection.hpp"
+#include "scan.hpp"
 
 namespace py = pybind11;
 using namespace copytrace;
@@ -151,6 +152,34 @@ FloatArray describe_queries(const Projection& projection, const BankHolder& hold
   return out;
 }
 
+Scan make_scan(const py::array& array) {
+  const Rows rows = rows_of(array, "rows");
+  return Scan(rows.data, rows.count, rows.size);
+}
+
+py::array_t<std::int64_t> scan_above(const Scan& self, const py::array& queries, const py::array& thresholds,
+                                     py::ssize_t threads, const std::string& isa) {
+  const Rows rows = rows_of(queries, "queries", self.size());
+  check(thresholds, 1, "thresholds");
+  if (static_cast<std::size_t>(thresholds.shape(0)) != rows.count) {
+    throw std::invalid_argument("there must be one threshold for every query");
+  }
+  const std::size_t workers = positive(threads, "threads");
+  const auto* limits = static_cast<const float*>(thresholds.data());
+  std::vector<Pair> found;
+  {
+    const py::gil_scoped_release release;
+    found = self.above(rows.data, rows.count, limits, choose_kernel(isa), workers);
+  }
+  py::array_t<std::int64_t> result({static_cast<py::ssize_t>(2), static_cast<py::ssize_t>(found.size())});
+  auto out = result.mutable_unchecked<2>();
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    out(0, static_cast<py::ssize_t>(i)) = found[i].query;
+    out(1, static_cast<py::ssize_t>(i)) = found[i].row;
+  }
+  return result;
+}
+
 std::vector<std::string> instruction_sets() {
   std::vector<std::string> names;
   for (const TileKernel* kernel : available_kernels()) names.emplace_back(kernel->name);
@@ -160,7 +189,7 @@ std::vector<std::string> instruction_sets() {
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
-  module.doc() = "Projection and query normalisation on the CPU. The plain definition is copytrace.engine.describe.reference.";
+  module.doc() = "The native core: projection, query normalisation against a bank, and the scan for pairs above a threshold.";
   const auto threads = py::arg("threads") = 1;
   const auto isa = py::arg("isa") = "auto";
   module.def("instruction_sets", &instruction_sets, "Instruction sets this processor can run, slowest first.");
@@ -177,6 +206,12 @@ PYBIND11_MODULE(_core, module) {
       .def("normalise", &normalise, "queries float32 [N, D] -> moved queries float32 [N, D], not normalised again.",
            py::arg("queries"), py::kw_only(), py::arg("method"), py::arg("beta"), py::arg("cosines") = 3,
            py::arg("directions") = 100, threads, isa);
+  py::class_<Scan>(module, "Scan")
+      .def(py::init(&make_scan), py::arg("rows"))
+      .def("above", &scan_above,
+           "queries float32 [N, D], thresholds float32 [N] -> int64 [2, P]: query and row of every inner product above "
+           "the query's threshold.",
+           py::arg("queries"), py::arg("thresholds"), py::kw_only(), threads, isa);
   module.def("describe_queries", &describe_queries, "raw float32 [N, E] -> projected and moved queries float32 [N, D].",
              py::arg("projection"), py::arg("bank"), py::arg("raw"), py::kw_only(), py::arg("method"), py::arg("beta"),
              py::arg("cosines") = 3, py::arg("directions") = 100, threads, isa);

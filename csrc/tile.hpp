@@ -10,6 +10,9 @@ namespace copytrace {
 inline constexpr std::size_t kPanelRows = 32;
 inline constexpr std::size_t kMaxTileRows = 12;
 
+// Bits of the panel's columns that stand for one of the `left` remaining rows.
+inline std::uint32_t panel_mask(std::size_t left) { return left >= kPanelRows ? ~0u : (1u << left) - 1u; }
+
 struct TileKernel {
   const char* name;
   std::size_t rows;  // left rows that one call of `multiply` takes

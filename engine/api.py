@@ -123,6 +123,7 @@ def search(
     top: int | None = None,
     k: int | None = None,
     max_distance: float | None = None,
+    threads: int | None = None,
 ) -> Found:
     """Search one descriptor file with another; give one of ``top`` (default: 500,000 pairs over all), ``k`` or ``max_distance``.
 
@@ -135,13 +136,15 @@ def search(
         bundles = [str(file.attributes["bundle"])[:12] for file in (q, r) if "bundle" in file.attributes]
         if len(set(bundles)) > 1:
             raise SearchError(f"made with different bundles, not comparable: {q.path} {bundles[0]}, {r.path} {bundles[1]}")
-        ranks = {"query_ranks": _ranks(q.ids, q.path), "reference_ranks": _ranks(r.ids, r.path)}
+        a, b, query_ranks, reference_ranks = q.descriptors, r.descriptors, _ranks(q.ids, q.path), _ranks(r.ids, r.path)
         if k is not None:
-            pairs = nearest_pairs(q.descriptors, r.descriptors, k, **ranks)
+            pairs = nearest_pairs(a, b, k, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
         elif max_distance is not None:
-            pairs = pairs_within(q.descriptors, r.descriptors, max_distance, **ranks)
+            limit = max_distance
+            pairs = pairs_within(a, b, limit, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
         else:
-            pairs = top_pairs(q.descriptors, r.descriptors, DEFAULT_TOP if top is None else top, **ranks)
+            count = DEFAULT_TOP if top is None else top
+            pairs = top_pairs(a, b, count, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
         return Found(pairs, q.ids, r.ids)
 
 

@@ -1,6 +1,5 @@
 """One bundle made ready to run: an image to pixels, pixels to raw embeddings, raw embeddings to descriptors."""
 
-import os
 from typing import Literal
 
 import numpy as np
@@ -12,17 +11,13 @@ from .describe.describer import Backend
 from .errors import CopytraceError
 from .infer import Network, OrtNetwork
 from .read import DEFAULT_PIXEL_LIMIT, BadImage, Image, UndecodableError, decode
+from .threads import cpu_count
 
 Role = Literal["reference", "query"]
 Output = Literal["raw", "projected", "method1", "method2"]
 """How far an image is taken: the network's embedding, the projected descriptor, or that moved away from the bank."""
 Device = Literal["auto", "cpu", "cuda"]
 Decoded = tuple[str, NDArray[np.uint8] | BadImage]
-
-
-def cpu_count() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Embedder:

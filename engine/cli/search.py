@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from .. import api
-from ..errors import optional_module
 from .console import print_result
 
 
@@ -26,10 +25,8 @@ def search(
     """Find pairs of alike descriptors, exactly; score = -(squared Euclidean distance)."""
     if sum(value is not None for value in (top, k, max_distance)) > 1:
         raise typer.BadParameter("give only one of --top, --k and --max-distance")
-    if threads is not None:
-        optional_module("faiss", "cpu", "gpu").omp_set_num_threads(threads)
     start = time.perf_counter()
-    found = api.search(queries, references, top=top, k=k, max_distance=max_distance)
+    found = api.search(queries, references, top=top, k=k, max_distance=max_distance, threads=threads)
     api.save_pairs(found, output)
     seconds = time.perf_counter() - start
     result = {

@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core, reference
+from .. import _core
+from . import reference
 
 Float32 = NDArray[np.float32]
 Backend = Literal["native", "numpy"]

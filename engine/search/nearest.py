@@ -2,45 +2,34 @@
 
 import numpy as np
 
-from ..errors import SearchError
+from ..errors import SearchError, optional_module
+from ..threads import cpu_count
 from ._pairs import squared_distances
-from .pairs import (
-    QUERY_ROWS,
-    REFERENCE_ROWS,
-    Float32,
-    Indices,
-    Pairs,
-    Ranks,
-    Rows,
-    block_index,
-    blocks,
-    check_dimensions,
-    load,
-    rounding,
-    within,
-)
+from .pairs import QUERY_ROWS, REFERENCE_ROWS, Float32, Indices, Pairs, Ranks, Rows, blocks, check_dimensions, load
+from .scan import Block, Queries, rounding
 
 _SPARE = 16
 
 
 def nearest_pairs(
-    queries: Rows, references: Rows, k: int, *, query_ranks: Indices, reference_ranks: Indices
+    queries: Rows, references: Rows, k: int, *, query_ranks: Indices, reference_ranks: Indices, threads: int | None = None
 ) -> Pairs:
     """The k references nearest to each query (all, if fewer), ties by reference id; the pairs of all queries, best first.
 
-    queries [N, D], references [M, D], float32; ranks as from ``id_ranks``.
+    queries [N, D], references [M, D], float32; ranks as from ``id_ranks``; threads: all processors by default.
     Raises: SearchError on bad values, different dimensions, or k < 1.
     """
     check_dimensions(queries, references)
     if k < 1:
         raise SearchError("k must be at least 1")
     ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
-    all_queries = load(queries, 0, queries.shape[0])
-    best = [Pairs.join([]) for _ in range(0, len(all_queries), QUERY_ROWS)]
-    for start, block in blocks(references, REFERENCE_ROWS):
-        for number in range(len(best)):
-            part = all_queries[number * QUERY_ROWS : (number + 1) * QUERY_ROWS]
-            found = _nearest_in_block(part, block, k)
+    workers = threads or cpu_count()
+    optional_module("faiss", "cpu", "gpu").omp_set_num_threads(workers)
+    parts = [Queries(rows) for _, rows in blocks(load(queries, 0, queries.shape[0]), QUERY_ROWS)]
+    best = [Pairs.join([]) for _ in parts]
+    for start, rows in blocks(references, REFERENCE_ROWS):
+        for number, part in enumerate(parts):
+            found = _nearest_in_block(part, rows, k, workers)
             found = Pairs(found.queries, found.references + start, found.distances)
             best[number] = _k_per_query(Pairs.join([best[number], found]), k, ranks.references)
     shifted = [Pairs(p.queries + n * QUERY_ROWS, p.references, p.distances) for n, p in enumerate(best)]
@@ -56,22 +45,27 @@ def _k_per_query(pairs: Pairs, k: int, reference_ranks: Indices) -> Pairs:
     return pairs[position < k]
 
 
-def _nearest_in_block(queries: Float32, references: Float32, k: int) -> Pairs:
+def _nearest_in_block(queries: Queries, references: Float32, k: int, threads: int) -> Pairs:
     """At least the k nearest of every query, exact distances, with everything that ties with the last of them."""
-    slack = rounding(queries, references)
-    index = block_index(references)
-    wanted = min(k, len(references))
-    asked = min(k + _SPARE, len(references))
-    distances, found = index.search(queries, asked)
-    rows = np.repeat(np.arange(len(queries), dtype=np.int64), asked)
+    index = optional_module("faiss", "cpu", "gpu").IndexFlatL2(references.shape[1])
+    index.add(references)
+    wanted, asked = min(k, len(references)), min(k + _SPARE, len(references))
+    distances, found = index.search(queries.rows, asked)
+    rows = np.repeat(np.arange(len(queries.rows), dtype=np.int64), asked)
     columns = np.ascontiguousarray(found.reshape(-1))
-    parts = [Pairs(rows, columns, squared_distances(queries, references, rows, columns))]
-    # Where the spare neighbours all lie within rounding of the k-th, more may tie with it: look again, by radius.
-    crowded = np.flatnonzero(distances[:, -1] <= distances[:, wanted - 1] + 2 * slack) if asked < len(references) else []
+    exact = squared_distances(queries.rows, references, rows, columns)
+    pairs = Pairs(rows, columns, exact)
+    if asked == len(references):
+        return pairs
+    # Where the spare neighbours all lie within rounding of the k-th, more may tie with it: look again, by distance.
+    slack = rounding(references.shape[1], queries.longest, float((references**2).sum(1).max()))
+    crowded = np.flatnonzero(distances[:, -1] <= distances[:, wanted - 1] + 2 * slack)
+    limits = np.partition(exact.reshape(-1, asked), wanted - 1, axis=1)[:, wanted - 1]
+    if not len(crowded):
+        return pairs
+    block = Block(references)
+    parts = [pairs[~np.isin(rows, crowded)]]
     for row in crowded:
-        near = parts[0].distances[row * asked : (row + 1) * asked]
-        limit = float(np.partition(near, wanted - 1)[wanted - 1]) + 2 * slack
-        again = within(index, queries[row : row + 1], references, limit, slack)
-        seen = np.isin(again.references, columns[row * asked : (row + 1) * asked])
-        parts.append(Pairs(again.queries + row, again.references, again.distances)[~seen])
+        again = block.within(Queries(queries.rows[row : row + 1]), float(limits[row]), threads)
+        parts.append(Pairs(again.queries + row, again.references, again.distances))
     return Pairs.join(parts)

@@ -1,4 +1,4 @@
-"""Pairs as columns, their order, and candidate pairs found by faiss within a radius."""
+"""Pairs as columns, their order, and the descriptors they come from."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SearchError, optional_module
-from ._pairs import squared_distances
+from ..errors import SearchError
 
 Float32 = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-QUERY_ROWS = 1024
-REFERENCE_ROWS = 8192
+QUERY_ROWS = 4096
+REFERENCE_ROWS = 4096
 
 
 class Rows(Protocol):
@@ -104,25 +103,3 @@ def check_dimensions(queries: Rows, references: Rows) -> None:
         raise SearchError(f"descriptors must be [N, D], not of shapes {queries.shape} and {references.shape}")
     if queries.shape[1] != references.shape[1]:
         raise SearchError(f"dimensions differ: queries have {queries.shape[1]}, references {references.shape[1]}")
-
-
-def rounding(queries: Float32, references: Float32) -> float:
-    """A bound on the error of faiss's float32 squared distances, |q|^2 + |r|^2 - 2 q.r, between two blocks."""
-    largest = sum(float(np.einsum("nd,nd->n", rows, rows, dtype=np.float64).max(initial=0.0)) for rows in (queries, references))
-    return 4.0 * (queries.shape[1] + 8) * 2.0**-24 * largest
-
-
-def block_index(references: Float32) -> Any:
-    """A faiss index over one block of references."""
-    faiss = optional_module("faiss", "cpu", "gpu")
-    index = faiss.IndexFlatL2(references.shape[1])
-    index.add(references)
-    return index
-
-
-def within(index: Any, queries: Float32, references: Float32, limit: float, slack: float) -> Pairs:
-    """All pairs of two blocks with squared distance <= limit, exactly; row numbers count inside the blocks."""
-    starts, _, found = index.range_search(queries, float(np.nextafter(np.float32(limit + slack), np.float32(np.inf))))
-    rows = np.repeat(np.arange(len(queries), dtype=np.int64), np.diff(starts.astype(np.int64)))
-    pairs = Pairs(rows, found, squared_distances(queries, references, rows, found))
-    return pairs[pairs.distances <= limit]

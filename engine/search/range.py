@@ -2,38 +2,32 @@
 
 import numpy as np
 
-from .pairs import (
-    QUERY_ROWS,
-    REFERENCE_ROWS,
-    Indices,
-    Pairs,
-    Ranks,
-    Rows,
-    block_index,
-    blocks,
-    check_dimensions,
-    load,
-    rounding,
-    within,
-)
+from ..threads import cpu_count
+from .pairs import QUERY_ROWS, REFERENCE_ROWS, Indices, Pairs, Ranks, Rows, blocks, check_dimensions, load
+from .scan import Block, Queries
 
 
 def pairs_within(
-    queries: Rows, references: Rows, max_distance: float, *, query_ranks: Indices, reference_ranks: Indices
+    queries: Rows,
+    references: Rows,
+    max_distance: float,
+    *,
+    query_ranks: Indices,
+    reference_ranks: Indices,
+    threads: int | None = None,
 ) -> Pairs:
     """Every pair whose Euclidean (not squared) distance is at most ``max_distance``, best first.
 
-    queries [N, D], references [M, D], float32; ranks as from ``id_ranks``.
+    queries [N, D], references [M, D], float32; ranks as from ``id_ranks``; threads: all processors by default.
     Raises: SearchError on bad values or different dimensions.
     """
     check_dimensions(queries, references)
-    all_queries = load(queries, 0, queries.shape[0])
+    parts = [Queries(rows) for _, rows in blocks(load(queries, 0, queries.shape[0]), QUERY_ROWS)]
     found: list[Pairs] = []
-    for start, block in blocks(references, REFERENCE_ROWS):
-        index = block_index(block)
-        for first in range(0, len(all_queries), QUERY_ROWS):
-            part = all_queries[first : first + QUERY_ROWS]
-            pairs = within(index, part, block, max_distance**2, rounding(part, block))
-            found.append(Pairs(pairs.queries + first, pairs.references + start, pairs.distances))
+    for start, rows in blocks(references, REFERENCE_ROWS):
+        block = Block(rows)
+        for number, part in enumerate(parts):
+            pairs = block.within(part, max_distance**2, threads or cpu_count())
+            found.append(Pairs(pairs.queries + number * QUERY_ROWS, pairs.references + start, pairs.distances))
     pairs = Pairs.join(found)
     return pairs[Ranks(np.asarray(query_ranks), np.asarray(reference_ranks)).order(pairs)]

@@ -2,21 +2,9 @@
 
 import numpy as np
 
-from .pairs import (
-    QUERY_ROWS,
-    REFERENCE_ROWS,
-    Float32,
-    Indices,
-    Pairs,
-    Ranks,
-    Rows,
-    block_index,
-    blocks,
-    check_dimensions,
-    load,
-    rounding,
-    within,
-)
+from ..threads import cpu_count
+from .pairs import QUERY_ROWS, REFERENCE_ROWS, Float32, Indices, Pairs, Ranks, Rows, blocks, check_dimensions, load
+from .scan import Block, Queries, rounding
 
 _SAMPLE_QUERIES = 512
 _SAMPLE_RUNS = 64
@@ -70,11 +58,12 @@ def top_pairs(
     reference_ranks: Indices,
     query_rows: int = QUERY_ROWS,
     reference_rows: int = REFERENCE_ROWS,
+    threads: int | None = None,
 ) -> Pairs:
     """The k pairs of smallest Euclidean distance, best first, ties by query id, then reference id; all pairs if fewer.
 
     queries [N, D] are loaded whole, references [M, D] block by block; float32 arrays or HDF5 datasets. Ranks as from
-    ``id_ranks``. The block sizes bound the memory and never change the result.
+    ``id_ranks``. The block sizes bound the memory and never change the result. threads: all processors by default.
     Raises: SearchError on bad values, different dimensions, or k < 1.
     """
     check_dimensions(queries, references)
@@ -82,23 +71,25 @@ def top_pairs(
         raise ValueError("k must be at least 1")
     wanted = min(k, queries.shape[0] * references.shape[0])
     all_queries = load(queries, 0, queries.shape[0])
+    parts = [(start, Queries(rows)) for start, rows in blocks(all_queries, query_rows)]
     ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
     for limit in (_guess_limit(all_queries, references, wanted), np.inf):
         best = _Best(wanted, ranks, limit)
         if wanted:
-            _scan(all_queries, references, best, query_rows, reference_rows)
+            _scan(parts, references, best, reference_rows, threads or cpu_count())
         result = best.result()
         if len(result) == wanted:  # otherwise the guess was too tight, and a second pass goes without one
             break
     return result
 
 
-def _scan(queries: Float32, references: Rows, best: _Best, query_rows: int, reference_rows: int) -> None:
-    for start, block in blocks(references, reference_rows):
-        index = block_index(block)
-        for first in range(0, len(queries), query_rows):
-            part = queries[first : first + query_rows]
-            pairs = within(index, part, block, best.limit, rounding(part, block))
+def _scan(
+    queries: list[tuple[int, Queries]], references: Rows, best: _Best, reference_rows: int, threads: int
+) -> None:
+    for start, rows in blocks(references, reference_rows):
+        block = Block(rows)
+        for first, part in queries:
+            pairs = block.within(part, best.limit, threads)
             if len(pairs):
                 best.add(Pairs(pairs.queries + first, pairs.references + start, pairs.distances))
 
@@ -117,4 +108,5 @@ def _guess_limit(queries: Float32, references: Rows, wanted: int) -> float:
     rank = int(expected + 6.0 * expected**0.5 + 20.0)  # enough even where the sample was unlucky
     if rank >= distances.size:
         return np.inf
-    return float(np.partition(distances, rank, axis=None)[rank]) + rounding(sample, rows)
+    slack = rounding(rows.shape[1], float((sample**2).sum(1).max()), float((rows**2).sum(1).max()))
+    return float(np.partition(distances, rank, axis=None)[rank]) + slack

@@ -42,3 +42,14 @@ def describe_queries(
     threads: int = 1,
     isa: str = "auto",
 ) -> NDArray[np.float32]: ...
+
+class Scan:
+    def __init__(self, rows: NDArray[np.float32]) -> None: ...
+    def above(
+        self,
+        queries: NDArray[np.float32],
+        thresholds: NDArray[np.float32],
+        *,
+        threads: int = 1,
+        isa: str = "auto",
+    ) -> NDArray[np.int64]: ...
