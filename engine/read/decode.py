@@ -1,8 +1,8 @@
 """Bytes to pixels: the one definition of decoding and of preprocessing.
 
 =====================  ==================================================================================================
-JPEG, 1 or 3 channels  OpenCV (libjpeg-turbo); decoded at 1/2, 1/4 or 1/8 of its size when both sides stay at least as long
-                       as the network's square
+JPEG, 1 or 3 channels  OpenCV (libjpeg-turbo); decoded at 1/2, 1/4 or 1/8 of its size when both sides stay at least twice as
+                       long as the network's square
 everything else        Pillow: PNG, WebP, GIF, BMP, TIFF and whatever else it reads; JPEG with 4 channels, too
 EXIF orientation       applied
 CMYK, YCCK, LAB        converted by Pillow's formulas, colour profiles are not used
@@ -38,6 +38,9 @@ Pixels = NDArray[np.uint8]
 
 cv2.setNumThreads(1)  # images are decoded side by side; OpenCV must not split one of them as well
 
+# Measured on 23 photographs of 0.4 to 1.6 megapixels, against decoding in full: at least 1 x the square, descriptors at a
+# cosine of 0.983 (median) and 1.9 times as fast; 2 x, 0.9986 and 1.4 times.
+_REDUCED_MARGIN = 2
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
@@ -95,7 +98,7 @@ def _check_size(width: int, height: int, pixel_limit: int) -> None:
 
 def _decode_jpeg(data: bytes, least: int, header: JpegHeader) -> Pixels:
     shortest = min(header.width, header.height)
-    factor = next(factor for factor in (8, 4, 2, 1) if shortest >= factor * least or factor == 1)
+    factor = next(factor for factor in (8, 4, 2, 1) if shortest >= _REDUCED_MARGIN * factor * least or factor == 1)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[factor])
     except cv2.error as error:

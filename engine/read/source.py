@@ -150,7 +150,7 @@ def _open_tar(path: Path, rule: IdRule) -> Source:
     except tarfile.ReadError:
         raise SourceError(f"{path}: compressed tars cannot be read in the order of ids; decompress it first") from None
     with archive, path.open("rb") as file:
-        while (member := archive.next()) is not None:
+        while (member := _next_member(archive, path)) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header otherwise
             if not member.isfile():
                 continue
@@ -164,6 +164,13 @@ def _open_tar(path: Path, rule: IdRule) -> Source:
             else:
                 ignored += 1
     return Source(path, entries, ignored, _TarReader(path))
+
+
+def _next_member(archive: tarfile.TarFile, path: Path) -> tarfile.TarInfo | None:
+    try:
+        return archive.next()
+    except tarfile.TarError as error:
+        raise SourceError(f"{path}: damaged or cut off: {error}") from None
 
 
 class _TarReader:

@@ -1,0 +1,28 @@
+"""What several test files share: where the photographs are, and a small source to embed."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+PHOTOS = ROOT / "engine" / "photos"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not SHARED.is_dir():
+        skip = pytest.mark.skip(reason="needs ../shared/data, which is not there")
+        for item in items:
+            if item.get_closest_marker("shared"):
+                item.add_marker(skip)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with 40 photographs."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in sorted((PHOTOS / "references").glob("*.jpg"))[:40]:
+        shutil.copy(path, folder)
+    return folder

@@ -1,0 +1,188 @@
+"""The native core against the numpy definition, on every instruction set this processor has."""
+
+import numpy as np
+import pytest
+from copytrace.engine import _core
+from copytrace.engine.describe import reference
+
+ISAS = _core.instruction_sets()
+SIZES = [(1, 1, 1), (7, 17, 5), (12, 33, 32), (13, 255, 33), (33, 64, 31), (100, 40, 255), (3, 1280, 256)]
+METHODS = [(1, 2.0), (2, 1.8)]
+
+
+def projection(rng: np.random.Generator, inputs: int, outputs: int) -> tuple[np.ndarray, ...]:
+    mean = rng.standard_normal(inputs).astype(np.float32)
+    components = rng.standard_normal((outputs, inputs)).astype(np.float32)
+    return mean, components, (rng.random(outputs) + 0.1).astype(np.float32)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), SIZES)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_projection(isa: str, rows: int, inputs: int, outputs: int, threads: int) -> None:
+    rng = np.random.default_rng(rows)
+    parts = projection(rng, inputs, outputs)
+    raw = rng.standard_normal((rows, inputs)).astype(np.float32)
+    result = _core.Projection(*parts).apply(raw, threads=threads, isa=isa)
+    np.testing.assert_allclose(result, reference.project(raw, *parts), atol=2e-6 * np.sqrt(inputs))
+    np.testing.assert_allclose(np.linalg.norm(result, axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("rows", "bank_rows", "size"), SIZES)
+@pytest.mark.parametrize("k", [1, 3, 100])
+def test_nearest(isa: str, rows: int, bank_rows: int, size: int, k: int) -> None:
+    rng = np.random.default_rng(size)
+    bank, queries = rng.standard_normal((bank_rows, size)), rng.standard_normal((rows, size))
+    bank, queries = bank.astype(np.float32), queries.astype(np.float32)
+    k = min(k, bank_rows)
+    cosines, indices = _core.Bank(bank).nearest(queries, k, threads=2, isa=isa)
+    expected, _ = reference.nearest(queries, bank, k)
+    np.testing.assert_allclose(cosines, expected, atol=1e-5)
+    all_cosines = unit(queries) @ unit(bank).T
+    np.testing.assert_allclose(np.take_along_axis(all_cosines, indices, axis=1), expected, atol=1e-5)
+    assert all(len(set(row)) == k for row in indices.tolist())
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("rows", "bank_rows", "size"), SIZES)
+@pytest.mark.parametrize(("method", "beta"), METHODS)
+def test_normalisation(isa: str, rows: int, bank_rows: int, size: int, method: int, beta: float) -> None:
+    rng = np.random.default_rng(bank_rows)
+    bank, queries = unit(rng.standard_normal((bank_rows, size))), unit(rng.standard_normal((rows, size)))
+    result = _core.Bank(bank).normalise(queries, method=method, beta=beta, threads=2, isa=isa)
+    expected = reference.normalise(queries, bank, method=method, beta=beta)
+    # With a single bank row of one dimension a query may point exactly along it; sqrt(C) then magnifies rounding near zero.
+    np.testing.assert_allclose(result, expected, atol=2e-3 if size == 1 else 2e-5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("method", "beta"), METHODS)
+def test_one_call_does_both(isa: str, method: int, beta: float) -> None:
+    rng = np.random.default_rng(5)
+    parts, bank = projection(rng, 50, 20), unit(rng.standard_normal((300, 20)))
+    raw = rng.standard_normal((37, 50)).astype(np.float32)
+    p, b = _core.Projection(*parts), _core.Bank(bank)
+    fused = _core.describe_queries(p, b, raw, method=method, beta=beta, threads=2, isa=isa)
+    assert (fused == b.normalise(p.apply(raw, isa=isa), method=method, beta=beta, isa=isa)).all()
+    expected = reference.normalise(reference.project(raw, *parts), bank, method=method, beta=beta)
+    np.testing.assert_allclose(fused, expected, atol=3e-5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_rows_do_not_depend_on_their_neighbours_or_on_threads(isa: str) -> None:
+    rng = np.random.default_rng(1)
+    p, b = _core.Projection(*projection(rng, 100, 40)), _core.Bank(unit(rng.standard_normal((500, 40))))
+    raw = rng.standard_normal((211, 100)).astype(np.float32)
+    whole = _core.describe_queries(p, b, raw, method=2, beta=1.8, threads=1, isa=isa)
+    for threads in (2, 5):
+        assert (_core.describe_queries(p, b, raw, method=2, beta=1.8, threads=threads, isa=isa) == whole).all()
+    single = [_core.describe_queries(p, b, raw[i : i + 1], method=2, beta=1.8, isa=isa) for i in range(0, 211, 7)]
+    assert (np.concatenate(single) == whole[::7]).all()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_ties_go_to_the_first_row(isa: str) -> None:
+    bank = np.tile(np.eye(4, dtype=np.float32), (100, 1))
+    _, indices = _core.Bank(bank).nearest(np.eye(4, dtype=np.float32), 50, isa=isa)
+    assert (indices == np.arange(50) * 4 + np.arange(4)[:, None]).all()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("method", "beta"), METHODS)
+def test_adversarial_queries(isa: str, method: int, beta: float) -> None:
+    rng = np.random.default_rng(2)
+    bank = unit(rng.standard_normal((64, 16)))
+    bank[7] = 0.0
+    away = unit(-bank[:1] - bank[1:2])
+    queries = np.concatenate([bank[:3], np.zeros((1, 16), np.float32), away, -bank[3:4], bank[4:5] * 1e-20, bank[5:6] * 1e15])
+    result = _core.Bank(bank).normalise(queries, method=method, beta=beta, isa=isa)
+    expected = reference.normalise(queries, bank, method=method, beta=beta)
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=2e-5)
+    assert (result[3] == 0).all() or method == 2
+
+
+@pytest.mark.parametrize("method", [1, 2])
+def test_query_equal_to_all_bank_rows_takes_no_direction(method: int) -> None:
+    row = unit(np.ones((1, 8)))
+    result = _core.Bank(np.repeat(row, 5, axis=0)).normalise(row, method=method, beta=2.0)
+    np.testing.assert_allclose(result, row * (3.0 if method == 1 else 1.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 500])
+def test_scan_finds_exactly_what_exceeds_the_threshold(isa: str, count: int) -> None:
+    rng = np.random.default_rng(count)
+    rows = rng.integers(-3, 4, (count, 9)).astype(np.float32)
+    queries = rng.integers(-3, 4, (29, 9)).astype(np.float32)
+    thresholds = rng.integers(-5, 15, 29).astype(np.float32)
+    found = _core.Scan(rows).above(queries, thresholds, threads=2, isa=isa)
+    expected = np.argwhere(queries @ rows.T > thresholds[:, None])
+    assert set(map(tuple, found.T.tolist())) == set(map(tuple, expected.tolist())) and found.shape[1] == len(expected)
+
+
+def test_arguments_are_checked_with_the_cure() -> None:
+    rng = np.random.default_rng(0)
+    p, b = _core.Projection(*projection(rng, 8, 4)), _core.Bank(np.eye(4, dtype=np.float32))
+    good = np.ones((3, 8), np.float32)
+    cases = [
+        (lambda: p.apply(good.astype(np.float64)), "astype"),
+        (lambda: p.apply(np.asfortranarray(good)), "ascontiguousarray"),
+        (lambda: p.apply(good[:, ::2]), "ascontiguousarray"),
+        (lambda: p.apply(good[0]), "2 dimension"),
+        (lambda: p.apply(good[:, :4].copy()), "8 columns"),
+        (lambda: p.apply(good, threads=0), "threads"),
+        (lambda: p.apply(good, isa="mmx"), "choose one of"),
+        (lambda: p.apply(np.full((2, 8), np.nan, np.float32)), "NaN"),
+        (lambda: p.apply(np.full((2, 8), np.inf, np.float32)), "NaN, infinite"),
+        (lambda: b.nearest(np.eye(4, dtype=np.float32), 5), "k must be"),
+        (lambda: b.nearest(np.full((1, 4), np.nan, np.float32), 1), "NaN"),
+        (lambda: b.normalise(np.eye(4, dtype=np.float32), method=3, beta=1.0), "method"),
+        (lambda: b.normalise(np.eye(4, dtype=np.float32), method=1, beta=1.0, cosines=0), "cosines"),
+        (lambda: _core.Bank(np.empty((0, 4), np.float32)), "empty"),
+        (lambda: _core.Bank(np.full((2, 4), np.nan, np.float32)), "NaN"),
+        (lambda: _core.Projection(np.ones(3, np.float32), np.ones((2, 4), np.float32), np.ones(2, np.float32)), "mean"),
+        (lambda: _core.Projection(np.ones(4, np.float32), np.ones((2, 4), np.float32), np.zeros(2, np.float32)), "positive"),
+        (lambda: _core.describe_queries(p, _core.Bank(np.eye(5, dtype=np.float32)), good, method=1, beta=1.0), "columns"),
+        (lambda: _core.describe_queries(p, b, good, method=0, beta=1.0), "method"),
+        (lambda: _core.Scan(good).above(good, np.zeros(2, np.float32)), "threshold"),
+    ]
+    for call, word in cases:
+        with pytest.raises(ValueError, match=word):
+            call()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_nothing_in_nothing_out(isa: str) -> None:
+    rng = np.random.default_rng(0)
+    p, b = _core.Projection(*projection(rng, 8, 4)), _core.Bank(np.eye(4, dtype=np.float32))
+    assert p.apply(np.empty((0, 8), np.float32), isa=isa).shape == (0, 4)
+    assert b.normalise(np.empty((0, 4), np.float32), method=2, beta=1.0, isa=isa).shape == (0, 4)
+
+
+def test_the_bank_keeps_its_rows_alive() -> None:
+    queries = np.eye(64, dtype=np.float32)
+    bank = _core.Bank(np.roll(np.eye(64, dtype=np.float32), 1, axis=0) + 0.01)
+    expected = bank.normalise(queries, method=2, beta=1.0)
+    junk = [np.full((64, 64), 7.0, np.float32) for _ in range(50)]
+    assert (bank.normalise(queries, method=2, beta=1.0) == expected).all() and len(junk) == 50
+
+
+def test_the_definition_itself() -> None:
+    """Method 1 and 2 worked out by hand on two dimensions."""
+    bank, query = np.array([[1, 0], [0, 1]], np.float32), np.array([[0.6, 0.8]], np.float32)
+    strength = np.sqrt((0.6 + 0.8) / 2)
+    np.testing.assert_allclose(reference.normalise(query, bank, method=1, beta=2.0), query * (1 + 2 * strength), rtol=1e-6)
+    away = (query - bank) / np.linalg.norm(query - bank, axis=1, keepdims=True)
+    direction = away.mean(axis=0) / np.linalg.norm(away.mean(axis=0))
+    np.testing.assert_allclose(
+        reference.normalise(query, bank, method=2, beta=1.8), query + 1.8 * strength * direction, rtol=1e-6
+    )
+    with pytest.raises(ValueError, match="method"):
+        reference.normalise(query, bank, method=3, beta=1.0)
+    with pytest.raises(ValueError, match="NaN"):
+        reference.project(np.full((1, 2), np.nan, np.float32), *np.ones((1, 2), np.float32), bank, np.ones(2, np.float32))
