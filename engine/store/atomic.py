@@ -12,9 +12,10 @@ from ..errors import StoreError
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success flush it and rename it, on any error remove it.
 
+    The temporary name is always the same, so that what a killed process left behind is replaced by the next.
     Raises: StoreError for what the system reports (disk full, read-only folder, ...).
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         try:
             yield temporary
@@ -37,10 +38,6 @@ def flush(path: Path) -> None:
 
 
 def reason(error: OSError) -> str:
-    """One line for an OSError, also for those of HDF5, which carry the system's number in their text only."""
-    if error.strerror:
-        return error.strerror
-    text = str(error)
-    if "errno = 28" in text:
-        return os.strerror(28)
+    """One line for an OSError; HDF5's have their text in several."""
+    text = error.strerror or str(error)
     return text.splitlines()[0] if text else type(error).__name__

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StoreError
-from .atomic import reason, replacing
+from .atomic import reason
+from .hdf5 import new_hdf5
 
 _TEXT = h5py.string_dtype("utf-8")
 _FAILED = np.dtype([("id", _TEXT), ("reason", _TEXT)])
@@ -28,7 +29,7 @@ def write_descriptors(
     parts: consecutive (ids, rows [n, D]); shape: (N, D) of all of them together.
     Raises: StoreError.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as file:
         descriptors = file.create_dataset("descriptors", shape, np.float32)
         ids = file.create_dataset("ids", (shape[0],), _TEXT)
         start = 0

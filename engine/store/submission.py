@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StoreError
-from .atomic import reason, replacing
+from .atomic import reason
 from .descriptors import DescriptorFile, open_descriptors
+from .hdf5 import new_hdf5
 
 MAX_DIMENSION = 256
 HALVES = ("query", "reference")
@@ -28,7 +29,7 @@ def write_submission(queries: str | os.PathLike[str], references: str | os.PathL
             raise StoreError(f"dimensions differ: {q.path} has {q.descriptors.shape[1]}, {r.path} has {r.descriptors.shape[1]}")
         if q.descriptors.shape[1] > MAX_DIMENSION:
             raise StoreError(f"{q.descriptors.shape[1]} dimensions, at most {MAX_DIMENSION} are allowed")
-        with replacing(output) as temporary, h5py.File(temporary, "w") as file:
+        with new_hdf5(output) as file:
             for half, source in zip(HALVES, (q, r), strict=True):
                 _copy_half(file, half, source)
         return len(q.ids), len(r.ids)
