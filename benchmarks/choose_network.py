@@ -73,7 +73,10 @@ def embed(network: torch.nn.Module, size: int, images: list[np.ndarray]) -> np.n
         path = Path(folder) / "network.onnx"
         export_onnx(network, size, path)
         return np.concatenate(
-            [run_onnx(path, np.stack([stretch(x, size) for x in images[i : i + 512]])) for i in range(0, len(images), 512)]
+            [
+                run_onnx(path, np.stack([stretch(x, size) for x in images[i : i + 512]]))
+                for i in range(0, len(images), 512)
+            ]
         )
 
 

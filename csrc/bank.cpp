@@ -76,8 +76,8 @@ void Bank::nearest(const float* queries, std::size_t count, std::size_t k, float
   });
 }
 
-void Bank::move_query(const float* query, const std::vector<Neighbour>& nearest, const Normalisation& how,
-                      float* out, const TileKernel& kernel) const {
+void Bank::move_query(const float* query, const std::vector<Neighbour>& nearest, const Normalisation& how, float* out,
+                      const TileKernel& kernel) const {
   const std::size_t averaged = std::min(how.cosines, nearest.size());
   double mean = 0.0;
   for (std::size_t k = 0; k < averaged; ++k) mean += nearest[k].cosine;

@@ -1,5 +1,5 @@
-// Query normalisation against a bank of training descriptors, fused with the search for the nearest bank rows: scores are
-// looked at tile by tile and never stored.
+// Query normalisation against a bank of training descriptors, fused with the search for the nearest bank rows: scores
+// are looked at tile by tile and never stored.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -15,8 +15,8 @@ struct Neighbour {
   std::int64_t row;
 };
 
-// Method 1 scales the query by 1 + beta sqrt(C); method 2 moves it by beta sqrt(C) along its mean direction away from the
-// `directions` nearest rows. C is the mean cosine of the `cosines` nearest rows, at least 0.
+// Method 1 scales the query by 1 + beta sqrt(C); method 2 moves it by beta sqrt(C) along its mean direction away from
+// the `directions` nearest rows. C is the mean cosine of the `cosines` nearest rows, at least 0.
 struct Normalisation {
   int method;
   float beta;
@@ -26,7 +26,8 @@ struct Normalisation {
 
 class Bank {
  public:
-  // `rows` [count, size] must outlive the bank: method 2 reads the rows themselves, the search a packed, unit-length copy.
+  // `rows` [count, size] must outlive the bank: method 2 reads the rows themselves, the search a packed, unit-length
+  // copy.
   Bank(const float* rows, std::size_t count, std::size_t size);
 
   std::size_t count() const { return packed_.rows(); }
@@ -37,8 +38,8 @@ class Bank {
                const TileKernel& kernel, std::size_t threads) const;
 
   // queries [count, size] -> out [count, size]; may be the same memory.
-  void normalise(const float* queries, std::size_t count, const Normalisation& how, float* out, const TileKernel& kernel,
-                 std::size_t threads) const;
+  void normalise(const float* queries, std::size_t count, const Normalisation& how, float* out,
+                 const TileKernel& kernel, std::size_t threads) const;
 
   void normalise_block(const float* queries, std::size_t count, const Normalisation& how, float* out,
                        const TileKernel& kernel) const;

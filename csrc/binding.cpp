@@ -68,7 +68,8 @@ Projection make_projection(const py::array& mean, const py::array& components, c
   const Rows rows = rows_of(components, "components");
   check(mean, 1, "mean");
   check(eigenvalues, 1, "eigenvalues");
-  if (static_cast<std::size_t>(mean.shape(0)) != rows.size || static_cast<std::size_t>(eigenvalues.shape(0)) != rows.count) {
+  if (static_cast<std::size_t>(mean.shape(0)) != rows.size ||
+      static_cast<std::size_t>(eigenvalues.shape(0)) != rows.count) {
     throw std::invalid_argument("components [D, E] needs mean [E] and eigenvalues [D]");
   }
   return Projection(static_cast<const float*>(mean.data()), rows.data, static_cast<const float*>(eigenvalues.data()),
@@ -189,7 +190,8 @@ std::vector<std::string> instruction_sets() {
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
-  module.doc() = "The native core: projection, query normalisation against a bank, and the scan for pairs above a threshold.";
+  module.doc() =
+      "The native core: projection, query normalisation against a bank, and the scan for pairs above a threshold.";
   const auto threads = py::arg("threads") = 1;
   const auto isa = py::arg("isa") = "auto";
   module.def("instruction_sets", &instruction_sets, "Instruction sets this processor can run, slowest first.");

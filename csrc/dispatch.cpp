@@ -24,7 +24,8 @@ const TileKernel& choose_kernel(const std::string& name) {
     if (name == kernel->name) return *kernel;
     names += std::string(", ") + kernel->name;
   }
-  throw std::invalid_argument("instruction set '" + name + "' is not available on this processor; choose one of: " + names);
+  throw std::invalid_argument("instruction set '" + name +
+                              "' is not available on this processor; choose one of: " + names);
 }
 
 }  // namespace copytrace

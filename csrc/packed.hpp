@@ -1,4 +1,5 @@
-// Rows laid out for the tile kernel: groups of rows, transposed, so that one load brings the same column of several rows.
+// Rows laid out for the tile kernel: groups of rows, transposed, so that one load brings the same column of several
+// rows.
 #pragma once
 #include <cstddef>
 #include <memory>
@@ -7,8 +8,8 @@ namespace copytrace {
 
 class PackedRows {
  public:
-  // Copies `rows` x `depth` floats in groups of `group` rows, each row multiplied by its `scale` (null: 1); the last group is
-  // filled up with rows of zeros.
+  // Copies `rows` x `depth` floats in groups of `group` rows, each row multiplied by its `scale` (null: 1); the last
+  // group is filled up with rows of zeros.
   PackedRows(const float* data, std::size_t rows, std::size_t depth, std::size_t group, const float* scale = nullptr);
 
   std::size_t rows() const { return rows_; }

@@ -1,4 +1,5 @@
-// Splits rows over threads. Every block is computed the same way whoever takes it, so the number of threads never shows.
+// Splits rows over threads. Every block is computed the same way whoever takes it, so the number of threads never
+// shows.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -9,7 +10,8 @@
 
 namespace copytrace {
 
-// Calls work(begin, end) for consecutive blocks of `block` rows, on up to `threads` threads; the first exception is rethrown.
+// Calls work(begin, end) for consecutive blocks of `block` rows, on up to `threads` threads; the first exception is
+// rethrown.
 template <typename Work>
 void parallel_blocks(std::size_t rows, std::size_t block, std::size_t threads, const Work& work) {
   const std::size_t blocks = (rows + block - 1) / block;

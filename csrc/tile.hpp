@@ -17,8 +17,8 @@ struct TileKernel {
   const char* name;
   std::size_t rows;  // left rows that one call of `multiply` takes
   // out[r * 32 + c] = sum over k of left[r * row_step + k * depth_step] * panel[k * 32 + c].
-  void (*multiply)(const float* left, std::size_t row_step, std::size_t depth_step, const float* panel, std::size_t depth,
-                   float* out);
+  void (*multiply)(const float* left, std::size_t row_step, std::size_t depth_step, const float* panel,
+                   std::size_t depth, float* out);
   // Bit c is set where scores[c] > threshold, c < 32.
   std::uint32_t (*above)(const float* scores, float threshold);
   double (*squared_length)(const float* row, std::size_t size);

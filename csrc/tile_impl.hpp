@@ -1,6 +1,6 @@
-// The body of every TileKernel, written once with the compiler's vector types. Each tile_*.cpp names its instruction set in
-// a pragma and includes this file last; no standard header with inline functions may come in here, or the linker could pick
-// a copy compiled for the wrong processor.
+// The body of every TileKernel, written once with the compiler's vector types. Each tile_*.cpp names its instruction
+// set in a pragma and includes this file last; no standard header with inline functions may come in here, or the linker
+// could pick a copy compiled for the wrong processor.
 #include "tile.hpp"
 
 namespace copytrace {

@@ -10,12 +10,22 @@ from numpy.typing import NDArray
 
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .describe.describer import Backend
-from .embedder import Device, Embedder, Output, Role
+from .embedder import Device, Embedder, Output, Precision, Role
 from .errors import SearchError, StoreError
 from .pipeline import embed_images
 from .read import DEFAULT_PIXEL_LIMIT, IdRule, open_source, thumbnail
 from .run import OnError, Progress, Summary, embed_source
-from .score import Evaluation, GroundTruth, Ranking, ScoredPairs, evaluate, rank_pairs, read_pairs, read_truth, write_pairs
+from .score import (
+    Evaluation,
+    GroundTruth,
+    Ranking,
+    ScoredPairs,
+    evaluate,
+    rank_pairs,
+    read_pairs,
+    read_truth,
+    write_pairs,
+)
 from .score.report import render_report
 from .search import Pairs, id_ranks, nearest_pairs, pairs_within, top_pairs
 from .store import open_descriptors
@@ -37,7 +47,7 @@ class Engine:
         self,
         bundle: PathLike = DEFAULT_BUNDLE,
         *,
-        precision: str = "int8",
+        precision: Precision = "int8",
         device: Device = "auto",
         threads: int | None = None,
         batch: int | None = None,
@@ -125,9 +135,9 @@ def search(
     max_distance: float | None = None,
     threads: int | None = None,
 ) -> Found:
-    """Search one descriptor file with another; give one of ``top`` (default: 500,000 pairs over all), ``k`` or ``max_distance``.
+    """Search one descriptor file with another, references read block by block.
 
-    References are read block by block, never whole.
+    Give one of ``top`` (the best pairs over everything, the default with 500,000), ``k`` or ``max_distance``.
     Raises: StoreError, SearchError.
     """
     if sum(value is not None for value in (top, k, max_distance)) > 1:
@@ -135,7 +145,9 @@ def search(
     with open_descriptors(queries, "query") as q, open_descriptors(references, "reference") as r:
         bundles = [str(file.attributes["bundle"])[:12] for file in (q, r) if "bundle" in file.attributes]
         if len(set(bundles)) > 1:
-            raise SearchError(f"made with different bundles, not comparable: {q.path} {bundles[0]}, {r.path} {bundles[1]}")
+            raise SearchError(
+                f"made with different bundles, not comparable: {q.path} {bundles[0]}, {r.path} {bundles[1]}"
+            )
         a, b, query_ranks, reference_ranks = q.descriptors, r.descriptors, _ranks(q.ids, q.path), _ranks(r.ids, r.path)
         if k is not None:
             pairs = nearest_pairs(a, b, k, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)

@@ -93,10 +93,10 @@ class Bundle:
     def normalisation(self, method: int | None = None) -> Normalisation:
         """The constants of a method, or of the bundle's own choice."""
         entry = self.manifest["normalisation"]
-        method = entry["method"] if method is None else method
-        if method not in (1, 2):
-            raise BundleError(f"normalisation method must be 1 or 2, not {method}")
-        return Normalisation(method, entry["beta"][str(method)], entry["cosines"], entry["directions"])
+        chosen = entry["method"] if method is None else method
+        if chosen not in (1, 2):
+            raise BundleError(f"{self.path}: the normalisation method must be 1 or 2, not {chosen}")
+        return Normalisation(1 if chosen == 1 else 2, entry["beta"][str(chosen)], entry["cosines"], entry["directions"])
 
     def _check_files(self) -> None:
         used = [entry["file"] for entry in self.manifest["networks"].values()]
@@ -104,7 +104,9 @@ class Bundle:
         hashes = self.manifest["sha256"]
         for name in used:
             if Path(name).name != name or name not in hashes:
-                raise BundleError(f"{self.path}: the manifest has no sha256 for {name!r}, or it lies outside the bundle")
+                raise BundleError(
+                    f"{self.path}: the manifest has no sha256 for {name!r}, or it lies outside the bundle"
+                )
             try:
                 with (self.path / name).open("rb") as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -130,4 +132,4 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     missing = {"networks", "projection", "bank", "normalisation", "sha256"} - manifest.keys()
     if missing:
         raise BundleError(f"{file}: {', '.join(sorted(missing))} missing")
-    return manifest
+    return dict(manifest)

@@ -16,6 +16,7 @@ from .threads import cpu_count
 Role = Literal["reference", "query"]
 Output = Literal["raw", "projected", "method1", "method2"]
 """How far an image is taken: the network's embedding, the projected descriptor, or that moved away from the bank."""
+Precision = Literal["int8", "float32"]
 Device = Literal["auto", "cpu", "cuda"]
 Decoded = tuple[str, NDArray[np.uint8] | BadImage]
 
@@ -32,7 +33,7 @@ class Embedder:
         self,
         bundle: Bundle,
         *,
-        precision: str = "int8",
+        precision: Precision = "int8",
         device: Device = "auto",
         threads: int | None = None,
         batch: int | None = None,

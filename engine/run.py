@@ -95,7 +95,9 @@ def embed_source(
     return Summary(len(source), failed, time.perf_counter() - start, resumed_at, timers.seconds())
 
 
-def _committed(stream: Iterator[Slice], journal: Journal, timers: StageTimers) -> Generator[tuple[int, Slice], None, None]:
+def _committed(
+    stream: Iterator[Slice], journal: Journal, timers: StageTimers
+) -> Generator[tuple[int, Slice], None, None]:
     """Pass slices on with the number of images done, and write them to the journal about once a second."""
     waiting: list[Slice] = []
     last = time.perf_counter()

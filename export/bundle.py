@@ -55,7 +55,11 @@ def write_bundle(parts: BundleParts, folder: Path) -> None:
         "format": FORMAT,
         "name": parts.name,
         "networks": networks,
-        "projection": {"file": "projection.npz", "input_dimension": len(parts.mean), "dimension": len(parts.eigenvalues)},
+        "projection": {
+            "file": "projection.npz",
+            "input_dimension": len(parts.mean),
+            "dimension": len(parts.eigenvalues),
+        },
         "bank": {"file": "bank.npy", "rows": len(parts.bank)},
         "normalisation": parts.normalisation,
         "sha256": {str(name): hashlib.sha256((folder / str(name)).read_bytes()).hexdigest() for name in files},

@@ -60,7 +60,9 @@ def build(shards: list[Path], folder: Path) -> dict[str, Any]:
         quality: dict[str, Any] = {"float32_min_cosine_to_torch": check_parity(network, float32, sample)}
         calibration = pixels[spread(len(pixels), CALIBRATION_PHOTOS)]
         quantize_int8(float32, int8, calibration, (network.scale.offset, network.scale.divisor))
-        quality["int8_mean_cosine_to_float32"] = float(cosines(run_onnx(float32, sample), run_onnx(int8, sample)).mean())
+        quality["int8_mean_cosine_to_float32"] = float(
+            cosines(run_onnx(float32, sample), run_onnx(int8, sample)).mean()
+        )
         parts = [run_onnx(float32, pixels[i : i + _EMBED_AT_ONCE]) for i in range(0, len(pixels), _EMBED_AT_ONCE)]
         raw = np.concatenate(parts)
         mean, components, eigenvalues = fit_pca(raw, DIMENSION)

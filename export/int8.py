@@ -63,8 +63,10 @@ def _take_pixels_as_quantised(graph: Any, offset: float, divisor: float) -> None
     quantise = next(
         node for node in graph.node if node.op_type == "QuantizeLinear" and INPUT in _sources(node, producers)
     )
-    dequantise = next(node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] == quantise.output[0])
-    constants = {
+    dequantise = next(
+        node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] == quantise.output[0]
+    )
+    constants: dict[str, NDArray[Any]] = {
         dequantise.input[1]: np.array(1.0 / divisor, np.float32),
         dequantise.input[2]: np.array(round(offset), np.uint8),
     }

@@ -50,7 +50,9 @@ def check_parity(network: torch.nn.Module, path: Path, pixels: NDArray[np.uint8]
         expected = network(torch.from_numpy(pixels)).numpy()
     lowest = float(cosines(expected, run_onnx(path, pixels)).min())
     if lowest < MIN_COSINE:
-        raise ParityError(f"{path.name}: cosine to the torch model falls to {lowest:.6f}, at least {MIN_COSINE} is required")
+        raise ParityError(
+            f"{path.name}: cosine to the torch model falls to {lowest:.6f}, at least {MIN_COSINE} is required"
+        )
     return lowest
 
 

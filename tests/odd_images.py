@@ -23,7 +23,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def _grey16() -> Image.Image:
-    return Image.fromarray((np.asarray(picture("L")).astype(np.uint16) * 257))
+    return Image.fromarray(np.asarray(picture("L")).astype(np.uint16) * 257)
 
 
 def _png_header(width: int, height: int) -> bytes:
@@ -33,7 +33,9 @@ def _png_header(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
 
 
 def good_images() -> dict[str, bytes]:
@@ -73,7 +75,7 @@ def good_images() -> dict[str, bytes]:
         "thin.png": encoded(picture(size=(3000, 1)), "PNG"),
         "with space.jpg": jpeg,
         "ünïcödé-图.jpg": jpeg,
-        "comma,quote\".jpg": jpeg,
+        'comma,quote".jpg': jpeg,
     }
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from copytrace.engine import _core
 from copytrace.engine.describe import reference
 
@@ -99,7 +100,9 @@ def test_adversarial_queries(isa: str, method: int, beta: float) -> None:
     bank = unit(rng.standard_normal((64, 16)))
     bank[7] = 0.0
     away = unit(-bank[:1] - bank[1:2])
-    queries = np.concatenate([bank[:3], np.zeros((1, 16), np.float32), away, -bank[3:4], bank[4:5] * 1e-20, bank[5:6] * 1e15])
+    queries = np.concatenate(
+        [bank[:3], np.zeros((1, 16), np.float32), away, -bank[3:4], bank[4:5] * 1e-20, bank[5:6] * 1e15]
+    )
     result = _core.Bank(bank).normalise(queries, method=method, beta=beta, isa=isa)
     expected = reference.normalise(queries, bank, method=method, beta=beta)
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=2e-5)
@@ -146,8 +149,14 @@ def test_arguments_are_checked_with_the_cure() -> None:
         (lambda: _core.Bank(np.empty((0, 4), np.float32)), "empty"),
         (lambda: _core.Bank(np.full((2, 4), np.nan, np.float32)), "NaN"),
         (lambda: _core.Projection(np.ones(3, np.float32), np.ones((2, 4), np.float32), np.ones(2, np.float32)), "mean"),
-        (lambda: _core.Projection(np.ones(4, np.float32), np.ones((2, 4), np.float32), np.zeros(2, np.float32)), "positive"),
-        (lambda: _core.describe_queries(p, _core.Bank(np.eye(5, dtype=np.float32)), good, method=1, beta=1.0), "columns"),
+        (
+            lambda: _core.Projection(np.ones(4, np.float32), np.ones((2, 4), np.float32), np.zeros(2, np.float32)),
+            "positive",
+        ),
+        (
+            lambda: _core.describe_queries(p, _core.Bank(np.eye(5, dtype=np.float32)), good, method=1, beta=1.0),
+            "columns",
+        ),
         (lambda: _core.describe_queries(p, b, good, method=0, beta=1.0), "method"),
         (lambda: _core.Scan(good).above(good, np.zeros(2, np.float32)), "threshold"),
     ]
@@ -176,7 +185,9 @@ def test_the_definition_itself() -> None:
     """Method 1 and 2 worked out by hand on two dimensions."""
     bank, query = np.array([[1, 0], [0, 1]], np.float32), np.array([[0.6, 0.8]], np.float32)
     strength = np.sqrt((0.6 + 0.8) / 2)
-    np.testing.assert_allclose(reference.normalise(query, bank, method=1, beta=2.0), query * (1 + 2 * strength), rtol=1e-6)
+    np.testing.assert_allclose(
+        reference.normalise(query, bank, method=1, beta=2.0), query * (1 + 2 * strength), rtol=1e-6
+    )
     away = (query - bank) / np.linalg.norm(query - bank, axis=1, keepdims=True)
     direction = away.mean(axis=0) / np.linalg.norm(away.mean(axis=0))
     np.testing.assert_allclose(
@@ -185,4 +196,6 @@ def test_the_definition_itself() -> None:
     with pytest.raises(ValueError, match="method"):
         reference.normalise(query, bank, method=3, beta=1.0)
     with pytest.raises(ValueError, match="NaN"):
-        reference.project(np.full((1, 2), np.nan, np.float32), *np.ones((1, 2), np.float32), bank, np.ones(2, np.float32))
+        reference.project(
+            np.full((1, 2), np.nan, np.float32), *np.ones((1, 2), np.float32), bank, np.ones(2, np.float32)
+        )

@@ -5,10 +5,12 @@ import io
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+
 from copytrace.engine.read import UndecodableError, decode, stretch, thumbnail
 from copytrace.engine.read.jpeg import read_jpeg_header
+
 from odd_images import bad_images, encoded, good_images, picture
-from PIL import Image
 
 SIZE = 32
 
@@ -27,7 +29,9 @@ def test_bad_images_give_a_reason_in_one_line(name: str) -> None:
     assert word in str(error.value) and "\n" not in str(error.value) and str(error.value)
 
 
-@pytest.mark.parametrize("name", ["plain.bmp", "plain.tiff", "animated.webp", "plain.jpg", "plain.webp", "wrong-name.png"])
+@pytest.mark.parametrize(
+    "name", ["plain.bmp", "plain.tiff", "animated.webp", "plain.jpg", "plain.webp", "wrong-name.png"]
+)
 def test_colours_and_places_are_right(name: str) -> None:
     expected = stretch(np.asarray(picture()), SIZE).astype(int)
     assert np.abs(decode(good_images()[name], SIZE).astype(int) - expected).mean() < 6
@@ -106,7 +110,9 @@ def test_a_jpeg_without_its_last_marker_still_counts_when_all_pixels_are_there()
         assert "truncated" in str(error)
 
 
-@pytest.mark.parametrize("data", [b"\xff\xd8", b"\xff\xd8\xff\xe0\x00", b"\xff\xd8\xff\xc0\x00\x11\x08", b"\xff\xd8\x00\x00\x00\x00"])
+@pytest.mark.parametrize(
+    "data", [b"\xff\xd8", b"\xff\xd8\xff\xe0\x00", b"\xff\xd8\xff\xc0\x00\x11\x08", b"\xff\xd8\x00\x00\x00\x00"]
+)
 def test_jpeg_headers_that_make_no_sense(data: bytes) -> None:
     assert read_jpeg_header(data) is None
 

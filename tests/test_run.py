@@ -14,8 +14,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from copytrace.engine import BadImageError, Engine, ResumeError, StoreError, open_descriptors
 from copytrace.engine.describe import reference
+
 from conftest import PHOTOS
 from odd_images import bad_images, good_images, write_all
 
@@ -109,7 +111,9 @@ def test_killed_and_resumed_ends_with_the_same_file(many: Path, tmp_path: Path) 
     kills = 0
     for _ in range(6):
         process = subprocess.Popen(
-            [*COPYTRACE, "embed", str(many), "-o", str(output), "--resume"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*COPYTRACE, "embed", str(many), "-o", str(output), "--resume"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         time.sleep(rng.uniform(0.3, 2.0))
         process.send_signal(signal.SIGKILL)
@@ -171,7 +175,9 @@ def test_full_disk_and_read_only_disk(photos: Path, tmp_path: Path) -> None:
         result = embed(photos, disk / "out.h5")
         assert result.returncode == 1 and "No space left on device" in result.stderr
         assert len(result.stderr.strip().splitlines()) == 1 and not (disk / "out.h5").exists()
-        subprocess.run(["mount", "-o", "remount,size=72k", str(disk)], check=True)  # the journal fits, the file does not
+        subprocess.run(
+            ["mount", "-o", "remount,size=72k", str(disk)], check=True
+        )  # the journal fits, the file does not
         result = embed(photos, disk / "out.h5", "--resume")
         assert result.returncode == 1 and "No space left on device" in result.stderr, result.stderr
         assert len(result.stderr.strip().splitlines()) == 1

@@ -5,19 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from copytrace.engine import ScoreError, calibrate, evaluate, read_pairs, read_truth, score_pairs
 from copytrace.engine.score import GroundTruth, ScoredPairs, rank_pairs, read_labels, write_pairs
 from copytrace.engine.score.plots import precision_recall_png, score_histogram_png
 from copytrace.engine.score.report import best_matches, render_report
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 4), st.integers(0, 5)), unique_by=lambda row: row[:2], max_size=40
 )
 
 
-def plain(rows: list[tuple[str, str, float]], truth: GroundTruth, drop: bool, cap: bool) -> tuple[float, float, float | None]:
+def plain(
+    rows: list[tuple[str, str, float]], truth: GroundTruth, drop: bool, cap: bool
+) -> tuple[float, float, float | None]:
     """The metric as its text says it, row by row."""
     if drop:
         rows = [row for row in rows if row[0] in truth.queries]
@@ -39,10 +42,14 @@ def plain(rows: list[tuple[str, str, float]], truth: GroundTruth, drop: bool, ca
 
 @given(ROWS, st.dictionaries(st.integers(0, 4), st.integers(-1, 4), min_size=1), st.booleans(), st.booleans())
 @settings(max_examples=300, deadline=None)
-def test_metric_is_its_definition(rows: list[tuple[int, int, int]], labels: dict[int, int], drop: bool, cap: bool) -> None:
+def test_metric_is_its_definition(
+    rows: list[tuple[int, int, int]], labels: dict[int, int], drop: bool, cap: bool
+) -> None:
     truth = GroundTruth.of([(f"q{q}", f"r{r}" if r >= 0 else "") for q, r in labels.items()])
     named = [(f"q{q}", f"r{r}", float(s)) for q, r, s in rows]
-    pairs = ScoredPairs([row[0] for row in named], [row[1] for row in named], np.array([row[2] for row in named], float))
+    pairs = ScoredPairs(
+        [row[0] for row in named], [row[1] for row in named], np.array([row[2] for row in named], float)
+    )
     if not truth.positives:
         with pytest.raises(ScoreError, match="no copy"):
             evaluate(pairs, truth)
@@ -88,7 +95,7 @@ def test_tables_refuse_nan_and_duplicates(tmp_path: Path) -> None:
         GroundTruth.of([("a", "x"), ("a", "x")])
     for name, text, word in (
         ("nan", "query_id,reference_id,score\na,x,nan\n", "NaN"),
-        ("word", "query_id,reference_id,score\na,x,high\n", "line 2.*'high'"),
+        ("word", "query_id,reference_id,score\na,x,high\n", r"line 2.*'high'"),
         ("columns", "a,x\n", "line 1: 2 columns"),
         ("twice", "a,x,1\na,x,2\n", "twice"),
     ):
@@ -102,7 +109,7 @@ def test_tables_refuse_nan_and_duplicates(tmp_path: Path) -> None:
         with pytest.raises(ScoreError, match=path.name):
             read_truth(path)
     (tmp_path / "truth").write_text("query_id,reference_id\na,x\na,x\n")
-    with pytest.raises(ScoreError, match="truth: .* twice"):
+    with pytest.raises(ScoreError, match=r"truth: .* twice"):
         read_truth(tmp_path / "truth")
     (tmp_path / "truth").write_text("query_id,reference_id\n,x\n")
     with pytest.raises(ScoreError, match="line 2"):
@@ -118,7 +125,9 @@ def test_pairs_come_back_from_their_file(tmp_path: Path) -> None:
     assert list(pairs.queries) == queries and list(pairs.references) == references and (pairs.scores == scores).all()
 
 
-@pytest.mark.parametrize("text", ["a\tx\t1\nb\ty\t0.5\n", "a,x,1\nb,y,0.5", "\ufeffquery_id,reference_id,score\r\na,x,1\r\nb,y,.5\r\n"])
+@pytest.mark.parametrize(
+    "text", ["a\tx\t1\nb\ty\t0.5\n", "a,x,1\nb,y,0.5", "\ufeffquery_id,reference_id,score\r\na,x,1\r\nb,y,.5\r\n"]
+)
 def test_dialects_of_pairs(tmp_path: Path, text: str) -> None:
     (tmp_path / "p").write_text(text, newline="")
     assert len(read_pairs(tmp_path / "p")) == 2
@@ -202,13 +211,19 @@ def test_report_is_one_whole_page() -> None:
     pairs, truth = sample()
     scored = score_pairs(pairs, truth)
     page = render_report(
-        "<title>", pairs, truth, scored.ranking, scored.evaluation,
-        classes={"crop & more": scored.evaluation}, stages={"decode": 1.5},
-        query_picture=lambda name: b"jpeg" if name != "q3" else None, reference_picture=lambda name: None,
+        "<title>",
+        pairs,
+        truth,
+        scored.ranking,
+        scored.evaluation,
+        classes={"crop & more": scored.evaluation},
+        stages={"decode": 1.5},
+        query_picture=lambda name: b"jpeg" if name != "q3" else None,
+        reference_picture=lambda name: None,
     )
     assert page.startswith("<!doctype html>") and page.rstrip().endswith("</html>")
     assert "&lt;title&gt;" in page and "crop &amp; more" in page and "1.500" in page
-    assert "src=\"http" not in page and "href=" not in page and page.count("data:image/png") == 2
+    assert 'src="http' not in page and "href=" not in page and page.count("data:image/png") == 2
     assert f"{scored.evaluation.micro_ap:.4f}" in page and "no picture" in page
     json.dumps(page)
 

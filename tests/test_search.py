@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from copytrace.engine import SearchError, save_pairs, search
 from copytrace.engine.score import read_pairs
 from copytrace.engine.search import id_ranks, nearest_pairs, pairs_within, top_pairs
@@ -30,7 +31,10 @@ def data(kind: str, n: int, m: int, d: int) -> tuple[np.ndarray, np.ndarray]:
             return rng.standard_normal((count, d)) * 1e-3 + 100
         if kind == "large integers":
             return rng.integers(-500, 500, (count, d))
-        return np.random.default_rng(9).standard_normal((4, d))[rng.integers(0, 4, count)] + rng.standard_normal((count, d)) * 1e-4
+        return (
+            np.random.default_rng(9).standard_normal((4, d))[rng.integers(0, 4, count)]
+            + rng.standard_normal((count, d)) * 1e-4
+        )
 
     return rows(n).astype(np.float32), rows(m).astype(np.float32)
 
@@ -73,7 +77,9 @@ def test_search_equals_brute_force(kind: str, shape: tuple[int, int, int]) -> No
 def test_large_enough_to_sample_and_trim(kind: str) -> None:
     q, r = data(kind, 600, 9000, 8)
     ranks = {"query_ranks": np.arange(600), "reference_ranks": np.arange(9000)}
-    distances = np.concatenate([((q[a : a + 50, None].astype(np.float64) - r[None]) ** 2).sum(2) for a in range(0, 600, 50)])
+    distances = np.concatenate(
+        [((q[a : a + 50, None].astype(np.float64) - r[None]) ** 2).sum(2) for a in range(0, 600, 50)]
+    )
     order = np.lexsort((np.tile(np.arange(9000), 600), np.repeat(np.arange(600), 9000), distances.ravel()))
     for k in (5, 20_000):
         pairs = top_pairs(q, r, k, query_rows=128, reference_rows=1000, **ranks)
@@ -90,7 +96,7 @@ def test_a_misleading_sample_costs_a_second_pass_only() -> None:
 
 
 def test_pairs_by_id_from_files(tmp_path: Path) -> None:
-    for name, ids in (("q", ["b", "a"]), ("r", ["z", "x", "ü, \"y\""])):
+    for name, ids in (("q", ["b", "a"]), ("r", ["z", "x", 'ü, "y"'])):
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
             file["descriptors"], file["ids"] = np.zeros((len(ids), 2), np.float32), ids
     found = search(tmp_path / "q.h5", tmp_path / "r.h5", top=4)

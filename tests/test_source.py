@@ -5,8 +5,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from copytrace.engine.errors import DuplicateIdError, SourceError
 from copytrace.engine.read import open_source
+
 from odd_images import encoded, picture
 
 JPEG = encoded(picture(), "JPEG")
@@ -131,8 +133,7 @@ def test_things_that_are_no_files_do_not_hang(tmp_path: Path) -> None:
 
 
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:
-    with open(os.fsencode(tmp_path) + b"/\xff.jpg", "wb") as file:
-        file.write(JPEG)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")).write_bytes(JPEG)
     source = open_source(tmp_path)
     assert source.ids() == ["\\xff"] and next(iter(source)).read() == JPEG
 

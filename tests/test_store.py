@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from copytrace.engine import StoreError, check_submission, open_descriptors, write_submission
 from copytrace.engine.store import Journal, Slice, write_descriptors
 
@@ -83,7 +84,7 @@ def test_journal_survives_being_cut_anywhere(tmp_path: Path) -> None:
         ends.append(journal.path.stat().st_size)
     journal.close()
     data = journal.path.read_bytes()
-    for length in range(0, len(data) + 1):
+    for length in range(len(data) + 1):
         journal.path.write_bytes(data[:length])
         again = Journal(output, IDENTITY, 4, resume=True)
         whole = sum(length >= end for end in ends) - 1
@@ -139,7 +140,10 @@ VIOLATIONS: list[tuple[dict[str, object], list[str]]] = [
     ({"query_ids": [0, 1, 2]}, ["query_ids: dtype is int64, must be text"]),
     ({"query": np.ones(3, np.float32)}, ["query: must have 2 dimensions, not 1"]),
     ({"query_ids": [["Q00000"], ["Q00001"], ["Q00002"]]}, ["query_ids: must have 1 dimension"]),
-    ({"query": rows_of(3, 3).astype(int), "query_ids": None}, ["query: dtype is int64", "query_ids: dataset", "dimensions differ"]),
+    (
+        {"query": rows_of(3, 3).astype(int), "query_ids": None},
+        ["query: dtype is int64", "query_ids: dataset", "dimensions differ"],
+    ),
 ]
 
 

@@ -77,7 +77,9 @@ def quality(image: Pixels, rng: Rng) -> Pixels:
     if kind == 2:  # pixelised
         height, width = image.shape[:2]
         factor = rng.uniform(3, 6)
-        small = cv2.resize(image, (max(4, int(width / factor)), max(4, int(height / factor))), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            image, (max(4, int(width / factor)), max(4, int(height / factor))), interpolation=cv2.INTER_AREA
+        )
         return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
     encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(4, 15))])[1]
     return cv2.imdecode(encoded, cv2.IMREAD_COLOR)

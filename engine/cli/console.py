@@ -38,9 +38,7 @@ def progress_bar(label: str) -> Iterator[Report]:
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task(label, total=None, rate=0.0, failed=0)
         rate = _Rate()
-        yield lambda done, total, failed: bar.update(
-            task, completed=done, total=total, rate=rate(done), failed=failed
-        )
+        yield lambda done, total, failed: bar.update(task, completed=done, total=total, rate=rate(done), failed=failed)
 
 
 class _Rate:

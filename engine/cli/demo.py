@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import api
+from ..embedder import Role
 from ..errors import StoreError
 from ..score import read_labels
 from ..store import write_submission
@@ -17,7 +18,9 @@ PHOTOS = Path(__file__).parent.parent / "photos"
 
 
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for everything the demo writes.")] = Path("demo-output"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for everything the demo writes.")] = Path(
+        "demo-output"
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
     """Embed, search, score and report on the photographs that come with the package; needs nothing else."""
@@ -27,10 +30,11 @@ def demo(
         raise StoreError(f"{output}: cannot be made: {error.strerror}") from None
     engine = api.Engine()
     stages: dict[str, float] = {}
-    for role in ("reference", "query"):
-        folder = PHOTOS / ("references" if role == "reference" else "queries")
+    roles: tuple[tuple[Role, str], ...] = (("reference", "references"), ("query", "queries"))
+    for role, name in roles:
+        folder = PHOTOS / name
         with progress_bar(f"embedding {folder.name}") as progress:
-            summary = engine.embed_source(folder, output / f"{folder.name}.h5", role=role, progress=progress)  # type: ignore[arg-type]
+            summary = engine.embed_source(folder, output / f"{folder.name}.h5", role=role, progress=progress)
         for stage, seconds in summary.stage_seconds.items():
             stages[stage] = stages.get(stage, 0.0) + seconds
     submission, pairs, report = (output / name for name in ("fb-isc-submission.h5", "pairs.csv", "report.html"))
@@ -47,5 +51,8 @@ def demo(
         stages=stages,
     )
     paths = {"submission": str(submission), "pairs": str(pairs), "report": str(report)}
-    lines = [evaluation_text(scored.evaluation, scored.classes), *(f"{name:<17} {path}" for name, path in paths.items())]
+    lines = [
+        evaluation_text(scored.evaluation, scored.classes),
+        *(f"{name:<17} {path}" for name, path in paths.items()),
+    ]
     print_result({**asdict(scored.evaluation), **paths}, "\n".join(lines), as_json)

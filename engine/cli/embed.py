@@ -1,7 +1,6 @@
 """``copytrace embed``."""
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,95 +8,64 @@ import typer
 
 from ..api import Engine
 from ..bundle import DEFAULT_BUNDLE
-from ..read import DEFAULT_PIXEL_LIMIT
-from ..run import Summary
+from ..describe.describer import Backend
+from ..embedder import Device, Output, Precision, Role
+from ..read import DEFAULT_PIXEL_LIMIT, IdRule
+from ..run import OnError, Summary
 from .console import errors, print_result, progress_bar
 
 SHOWN_FAILURES = 10
 
 
-class Role(StrEnum):
-    reference = "reference"
-    query = "query"
-
-
-class Device(StrEnum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Precision(StrEnum):
-    int8 = "int8"
-    float32 = "float32"
-
-
-class OnError(StrEnum):
-    skip = "skip"
-    fail = "fail"
-
-
-class IdRule(StrEnum):
-    stem = "stem"
-    path = "path"
-
-
-class Output(StrEnum):
-    auto = "auto"
-    raw = "raw"
-    projected = "projected"
-    method1 = "method1"
-    method2 = "method2"
-
-
-class Backend(StrEnum):
-    native = "native"
-    numpy = "numpy"
-
-
 def embed(
-    source: Annotated[Path, typer.Argument(help="A folder (recursive), an uncompressed tar, a text file of paths, or an image.")],
-    output_file: Annotated[Path, typer.Option("-o", "--output-file", help="The descriptor file (HDF5) to write.")],
-    role: Annotated[Role, typer.Option(help="Queries are also moved away from the bank.")] = Role.reference,
+    source: Annotated[
+        Path, typer.Argument(help="A folder (recursive), an uncompressed tar, a text file of paths, or an image.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The descriptor file (HDF5) to write.")],
+    role: Annotated[Role, typer.Option(help="Queries are also moved away from the bank.")] = "reference",
     bundle: Annotated[Path, typer.Option(help="Folder with networks, projection and bank.")] = DEFAULT_BUNDLE,
-    precision: Annotated[Precision, typer.Option(help="Which of the bundle's networks.")] = Precision.int8,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    output: Annotated[Output, typer.Option(help="How far to go; auto: what the role gets.")] = Output.auto,
-    ids: Annotated[IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")] = IdRule.stem,
-    on_error: Annotated[OnError, typer.Option(help="Bad images: list them in the file, or stop at the first.")] = OnError.skip,
+    precision: Annotated[Precision, typer.Option(help="Which of the bundle's networks.")] = "int8",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    descriptors: Annotated[Output | None, typer.Option(help="What to write; default: what the role gets.")] = None,
+    ids: Annotated[
+        IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")
+    ] = "stem",
+    on_error: Annotated[
+        OnError, typer.Option(help="Bad images: list them in the file, or stop at the first.")
+    ] = "skip",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images per network call; changes no result.")] = None,
-    backend: Annotated[Backend, typer.Option(help="Who projects and normalises.")] = Backend.native,
+    backend: Annotated[Backend, typer.Option(help="Who projects and normalises.")] = "native",
     pixel_limit: Annotated[int, typer.Option(min=1, help="Images with more pixels are refused.")] = DEFAULT_PIXEL_LIMIT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Turn images into descriptors, written to an HDF5 file."""
     engine = Engine(
         bundle,
-        precision=precision.value,
-        device=device.value,
+        precision=precision,
+        device=device,
         threads=threads,
         batch=batch_size,
-        backend=backend.value,
+        backend=backend,
         pixel_limit=pixel_limit,
     )
     try:
         with progress_bar("embedding") as progress:
             summary = engine.embed_source(
                 source,
-                output_file,
-                role=role.value,
-                output=None if output is Output.auto else output.value,
-                ids=ids.value,
+                output,
+                role=role,
+                output=descriptors,
+                ids=ids,
                 resume=resume,
-                on_error=on_error.value,
+                on_error=on_error,
                 progress=progress,
             )
     except KeyboardInterrupt:
         errors.print("interrupted; what is done is kept, run the same command with --resume to go on")
         raise typer.Exit(130) from None
-    print_result(_as_dict(summary, output_file), _as_text(summary, output_file), as_json)
+    print_result(_as_dict(summary, output), _as_text(summary, output), as_json)
     if not summary.embedded:
         errors.print(f"error: none of the {summary.images} images could be used")
         raise typer.Exit(1)

@@ -7,13 +7,16 @@ from typing import Annotated
 import typer
 
 from .. import api
-from ..score import Evaluation, calibrate as find_threshold, read_labels
+from ..score import Evaluation, read_labels
+from ..score import calibrate as find_threshold
 from ..score.plots import precision_recall_png
 from ..store.atomic import replacing
 from .console import print_result
 
 PairsFile = Annotated[Path, typer.Argument(help="query_id,reference_id,score; comma or tab, with or without a header.")]
-TruthFile = Annotated[Path, typer.Argument(help="query_id,reference_id; the reference is empty where there is no copy.")]
+TruthFile = Annotated[
+    Path, typer.Argument(help="query_id,reference_id; the reference is empty where there is no copy.")
+]
 KeepUnlabelled = Annotated[
     bool, typer.Option("--keep-unlabelled", help="Count pairs of queries that the ground truth does not list as wrong.")
 ]
@@ -91,7 +94,8 @@ def calibrate(
     )
     text = "\n".join(
         [
-            f"threshold               {found.threshold!r}   ({100 * confidence:g} % interval {found.threshold_low:.6g} .. {found.threshold_high:.6g})",
+            f"threshold               {found.threshold!r}",
+            f"{100 * confidence:g} % interval           {found.threshold_low:.6g} to {found.threshold_high:.6g}",
             f"precision there         {found.precision:.6f}",
             f"recall there            {found.recall:.6f}",
             f"false matches per query {found.false_matches_per_query:.6f}",

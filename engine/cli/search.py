@@ -36,5 +36,6 @@ def search(
         "references": len(found.reference_ids),
         "seconds": round(seconds, 3),
     }
-    text = f"{len(found.pairs)} pairs of {len(found.query_ids)} queries and {len(found.reference_ids)} references in {seconds:.1f} s: {output}"
+    sizes = f"{len(found.query_ids)} queries and {len(found.reference_ids)} references"
+    text = f"{len(found.pairs)} pairs of {sizes} in {seconds:.1f} s: {output}"
     print_result(result, text, as_json)

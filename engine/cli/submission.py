@@ -11,10 +11,14 @@ from .console import print_result
 
 
 def submission(
-    files: Annotated[list[Path], typer.Argument(help="Descriptor files of queries and references; with --check, a submission.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Descriptor files of queries and references; with --check, a submission.")
+    ],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The submission to write.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Check a submission instead of writing one.")] = False,
-    phase: Annotated[int | None, typer.Option(min=1, max=2, help="Also check the counts and ids of this phase.")] = None,
+    phase: Annotated[
+        int | None, typer.Option(min=1, max=2, help="Also check the counts and ids of this phase.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Write the challenge's submission file, or check one."""

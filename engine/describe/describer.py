@@ -76,5 +76,10 @@ class Describer:
             return reference.normalise(self.project(raw), self._bank, method=how.method, **constants)  # type: ignore[arg-type]
         assert self._core_bank is not None
         return _core.describe_queries(
-            self._core, self._core_bank, raw, method=how.method, threads=self._threads, **constants  # type: ignore[arg-type]
+            self._core,
+            self._core_bank,
+            raw,
+            method=how.method,
+            threads=self._threads,
+            **constants,  # type: ignore[arg-type]
         )

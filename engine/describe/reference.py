@@ -13,7 +13,8 @@ Float64 = NDArray[np.float64]
 def _unit(rows: Float64) -> Float64:
     """Rows scaled to unit length; rows of zeros stay zeros."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    result: Float64 = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    return result
 
 
 def _finite(rows: Float32, what: str) -> Float64:
@@ -51,9 +52,9 @@ def normalise(
     strength = beta * np.sqrt(np.maximum(found[:, :cosines].mean(axis=1, keepdims=True), 0.0))
     q = queries.astype(np.float64)
     if method == 1:
-        return (q * (1.0 + strength)).astype(np.float32)
+        return np.asarray(q * (1.0 + strength), np.float32)
     if method != 2:
         raise ValueError("method must be 1 or 2")
     away = q[:, None, :] - bank[rows[:, :directions]].astype(np.float64)
     mean = np.stack([_unit(differences).mean(axis=0) for differences in away]) if len(q) else q
-    return (q + strength * _unit(mean)).astype(np.float32)
+    return np.asarray(q + strength * _unit(mean), np.float32)

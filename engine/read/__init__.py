@@ -4,4 +4,15 @@ from .decode import DEFAULT_PIXEL_LIMIT, BadImage, UndecodableError, decode, str
 from .source import IdRule, Image, Source, open_source
 from .thumbnail import thumbnail
 
-__all__ = ["DEFAULT_PIXEL_LIMIT", "BadImage", "IdRule", "Image", "Source", "UndecodableError", "decode", "open_source", "stretch", "thumbnail"]
+__all__ = [
+    "DEFAULT_PIXEL_LIMIT",
+    "BadImage",
+    "IdRule",
+    "Image",
+    "Source",
+    "UndecodableError",
+    "decode",
+    "open_source",
+    "stretch",
+    "thumbnail",
+]

@@ -41,7 +41,12 @@ cv2.setNumThreads(1)  # images are decoded side by side; OpenCV must not split o
 # Measured on 23 photographs of 0.4 to 1.6 megapixels, against decoding in full: at least 1 x the square, descriptors at a
 # cosine of 0.983 (median) and 1.9 times as fast; 2 x, 0.9986 and 1.4 times.
 _REDUCED_MARGIN = 2
-_REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+_REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,12 @@ def stretch(pixels: Pixels, size: int) -> Pixels:
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     if not shrinks and (height > size or width > size):
         # One side shrinks, the other grows: averaging first keeps fine detail from turning into a moiré.
-        pixels = cv2.resize(pixels, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
-    resized: Pixels = cv2.resize(pixels, (size, size), interpolation=method)
-    return resized
+        pixels = _resize(pixels, min(width, size), min(height, size), cv2.INTER_AREA)
+    return _resize(pixels, size, size, method)
+
+
+def _resize(pixels: Pixels, width: int, height: int, method: int) -> Pixels:
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=method), np.uint8)
 
 
 def _check_size(width: int, height: int, pixel_limit: int) -> None:
@@ -105,8 +113,7 @@ def _decode_jpeg(data: bytes, least: int, header: JpegHeader) -> Pixels:
         raise UndecodableError(f"corrupt JPEG: {error.err}") from None
     if pixels is None:
         raise UndecodableError("corrupt JPEG")
-    rgb: Pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return rgb
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _decode_with_pillow(data: bytes, pixel_limit: int) -> Pixels:
@@ -121,7 +128,17 @@ def _decode_with_pillow(data: bytes, pixel_limit: int) -> Pixels:
         raise UndecodableError("not an image, or of an unknown format") from None
     except Pillow.DecompressionBombError:
         raise UndecodableError(f"more pixels than the limit of {pixel_limit}") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, MemoryError, struct.error) as error:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        IndexError,
+        TypeError,
+        KeyError,
+        MemoryError,
+        struct.error,
+    ) as error:
         raise UndecodableError(f"corrupt or truncated image: {error}".splitlines()[0]) from None
 
 

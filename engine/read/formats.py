@@ -3,7 +3,11 @@
 from pathlib import PurePath
 
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .avif .heic .heif .jp2 .ppm .pgm .pbm .pnm".split()
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2"),
+        *(".png", ".apng", ".webp", ".gif", ".avif", ".heic", ".heif"),
+        *(".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+    }
 )
 SNIFF_BYTES = 16
 

@@ -9,6 +9,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -41,7 +42,7 @@ class Source:
 
     def __init__(self, path: Path, entries: list[_Entry], ignored: int, reader: Callable[[_Entry], bytes]) -> None:
         entries.sort(key=lambda entry: entry.id)
-        for first, second in zip(entries, entries[1:], strict=False):
+        for first, second in pairwise(entries):
             if first.id == second.id:
                 raise DuplicateIdError(
                     f"{path}: two images have the id {first.id!r}: {first.name} and {second.name}; "

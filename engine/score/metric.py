@@ -47,9 +47,7 @@ class Evaluation:
     queries: int
 
 
-def rank_pairs(
-    pairs: ScoredPairs, truth: GroundTruth, *, drop_unlabelled: bool = True, cap: bool = True
-) -> Ranking:
+def rank_pairs(pairs: ScoredPairs, truth: GroundTruth, *, drop_unlabelled: bool = True, cap: bool = True) -> Ranking:
     """Sort pairs and tell right from wrong, the way the challenge does.
 
     drop_unlabelled: leave out pairs of queries the ground truth does not list. cap: keep the best 10 pairs per labelled query,
@@ -88,9 +86,7 @@ def evaluate_ranking(ranking: Ranking, queries: int) -> Evaluation:
     )
 
 
-def evaluate(
-    pairs: ScoredPairs, truth: GroundTruth, *, drop_unlabelled: bool = True, cap: bool = True
-) -> Evaluation:
+def evaluate(pairs: ScoredPairs, truth: GroundTruth, *, drop_unlabelled: bool = True, cap: bool = True) -> Evaluation:
     """Score pairs against the ground truth; see :func:`rank_pairs` for the switches.
 
     Raises: ScoreError.

@@ -4,8 +4,8 @@ faiss proposes, in float32; float64 decides. Results equal a brute-force search 
 the blocks.
 """
 
-from .pairs import Pairs, id_ranks
 from .nearest import nearest_pairs
+from .pairs import Pairs, id_ranks
 from .range import pairs_within
 from .top import top_pairs
 

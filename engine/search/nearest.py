@@ -12,7 +12,13 @@ _SPARE = 16
 
 
 def nearest_pairs(
-    queries: Rows, references: Rows, k: int, *, query_ranks: Indices, reference_ranks: Indices, threads: int | None = None
+    queries: Rows,
+    references: Rows,
+    k: int,
+    *,
+    query_ranks: Indices,
+    reference_ranks: Indices,
+    threads: int | None = None,
 ) -> Pairs:
     """The k references nearest to each query (all, if fewer), ties by reference id; the pairs of all queries, best first.
 

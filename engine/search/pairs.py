@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,7 +70,7 @@ def id_ranks(ids: Sequence[str]) -> Indices:
     Raises: SearchError when an id occurs twice.
     """
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    for a, b in zip(order, order[1:], strict=False):
+    for a, b in pairwise(order):
         if ids[a] == ids[b]:
             raise SearchError(f"the id {ids[a]!r} occurs twice")
     ranks = np.empty(len(ids), np.int64)

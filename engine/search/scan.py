@@ -6,6 +6,7 @@ from .. import _core
 from ._pairs import squared_distances
 from .pairs import Float32, Pairs
 
+
 def rounding(dimension: int, *longest_squares: float) -> float:
     """A bound on the error of squared distances computed in float32 as |q|^2 + |r|^2 - 2 q.r, for rows no longer than these."""
     return 4.0 * (dimension + 8) * 2.0**-24 * sum(longest_squares)

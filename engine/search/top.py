@@ -83,9 +83,7 @@ def top_pairs(
     return result
 
 
-def _scan(
-    queries: list[tuple[int, Queries]], references: Rows, best: _Best, reference_rows: int, threads: int
-) -> None:
+def _scan(queries: list[tuple[int, Queries]], references: Rows, best: _Best, reference_rows: int, threads: int) -> None:
     for start, rows in blocks(references, reference_rows):
         block = Block(rows)
         for first, part in queries:

@@ -69,9 +69,13 @@ class DescriptorFile:
         self.descriptors: h5py.Dataset = file[rows_name]
         names: h5py.Dataset = file[ids_name]
         if self.descriptors.ndim != 2 or self.descriptors.dtype.kind != "f":
-            raise StoreError(f"{path}: {rows_name!r} must be float [N, D], not {self.descriptors.dtype} of {self.descriptors.shape}")
+            raise StoreError(
+                f"{path}: {rows_name!r} must be float [N, D], not {self.descriptors.dtype} of {self.descriptors.shape}"
+            )
         if names.shape != (len(self.descriptors),):
-            raise StoreError(f"{path}: {len(self.descriptors)} rows in {rows_name!r}, but {ids_name!r} has shape {names.shape}")
+            raise StoreError(
+                f"{path}: {len(self.descriptors)} rows in {rows_name!r}, but {ids_name!r} has shape {names.shape}"
+            )
         self.ids = _read_ids(names, path, ids_name)
         self.attributes: dict[str, object] = dict(file.attrs)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import h5py
 
-
 from .atomic import replacing
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -18,7 +19,9 @@ HALVES = ("query", "reference")
 _ROWS = 1 << 16
 
 
-def write_submission(queries: str | os.PathLike[str], references: str | os.PathLike[str], output: Path) -> tuple[int, int]:
+def write_submission(
+    queries: str | os.PathLike[str], references: str | os.PathLike[str], output: Path
+) -> tuple[int, int]:
     """Join two descriptor files into a submission, rows sorted by id; returns the numbers of queries and references.
 
     Raises: StoreError when a file cannot be read or written, dimensions differ or exceed 256, ids repeat or values are not
@@ -26,7 +29,9 @@ def write_submission(queries: str | os.PathLike[str], references: str | os.PathL
     """
     with open_descriptors(queries, "query") as q, open_descriptors(references, "reference") as r:
         if q.descriptors.shape[1] != r.descriptors.shape[1]:
-            raise StoreError(f"dimensions differ: {q.path} has {q.descriptors.shape[1]}, {r.path} has {r.descriptors.shape[1]}")
+            raise StoreError(
+                f"dimensions differ: {q.path} has {q.descriptors.shape[1]}, {r.path} has {r.descriptors.shape[1]}"
+            )
         if q.descriptors.shape[1] > MAX_DIMENSION:
             raise StoreError(f"{q.descriptors.shape[1]} dimensions, at most {MAX_DIMENSION} are allowed")
         with new_hdf5(output) as file:
@@ -38,7 +43,7 @@ def write_submission(queries: str | os.PathLike[str], references: str | os.PathL
 def _copy_half(file: h5py.File, half: str, source: DescriptorFile) -> None:
     order = sorted(range(len(source.ids)), key=source.ids.__getitem__)
     ids = [source.ids[i] for i in order]
-    for first, second in zip(ids, ids[1:], strict=False):
+    for first, second in pairwise(ids):
         if first == second:
             raise StoreError(f"{source.path}: the id {first!r} occurs twice")
     target = file.create_dataset(half, source.descriptors.shape, np.float32)
@@ -115,7 +120,7 @@ def _row_violations(half: str, rows: h5py.Dataset) -> Iterator[str]:
     if rows.dtype.kind != "f":
         return
     bad = {"NaN": 0, "infinite": 0}
-    first = {}
+    first: dict[str, int] = {}
     for start in range(0, len(rows), _ROWS):
         block = rows[start : start + _ROWS]
         for kind, mask in (("NaN", np.isnan(block)), ("infinite", np.isinf(block))):

@@ -1,0 +1,141 @@
+"""The design's rules, checked from the source: who imports whom, what is installed, lint and types."""
+
+import ast
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+STAGES = {"read", "infer", "describe", "store", "search", "match", "score"}
+HEAVY = {"torch", "timm", "tensorrt", "nvidia", "faiss", "onnxruntime", "ray", "pymilvus", "augly", "torchvision"}
+FOLDERS = ("engine", "export", "train")
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """(absolute dotted name, whether it is imported when the module is) of everything a file imports."""
+    tree = ast.parse(path.read_text())
+    package = ["copytrace", *path.relative_to(ROOT).parent.parts]
+    top_level = {id(node) for node in tree.body}
+    found = []
+    for node in ast.walk(tree):
+        now = id(node) in top_level
+        if isinstance(node, ast.Import):
+            found += [(alias.name, now) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found += [(module, now), *((f"{module}.{alias.name}", now) for alias in node.names)]
+    return found
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", sources("engine"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_engine_imports_follow_the_rules(path: Path) -> None:
+    parts = path.relative_to(ROOT / "engine").parts
+    for name, now in imports(path):
+        words = name.split(".")
+        assert words[0] not in HEAVY or not now, f"{name} is imported before it is needed"
+        assert words[:2] not in (["copytrace", "export"], ["copytrace", "train"]), name
+        if parts[0] in STAGES and words[:2] == ["copytrace", "engine"] and len(words) > 2:
+            assert words[2] not in STAGES - {parts[0]}, f"stage {parts[0]} imports stage {words[2]}"
+            assert words[2] not in {"pipeline", "run", "api", "cli", "embedder"}, (
+                f"stage {parts[0]} looks back at {words[2]}"
+            )
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, "tests", "benchmarks"])
+def test_the_bare_folder_names_are_never_imported(folder: str) -> None:
+    for path in sources(folder):
+        for name, _ in imports(path):
+            assert name.split(".")[0] not in FOLDERS, f"{path}: import copytrace.{name}"
+
+
+def test_importing_the_engine_loads_nothing_heavy() -> None:
+    code = f"import sys, copytrace.engine; print(sorted({HEAVY!r} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert result.stdout.strip() == "[]"
+
+
+def test_no_module_with_a_bare_name_is_installed() -> None:
+    code = "import importlib.util as u; print([n for n in ('engine', 'export', 'train') if u.find_spec(n)])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+        ".",
+    ]
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        names = wheel.namelist()
+        wheel.extractall(tmp_path / "installed")
+    assert all(name.split("/")[0] == "copytrace" or ".dist-info/" in name for name in names)
+    assert not [name for name in names if name.endswith((".pyx", ".cpp", ".c", ".hpp"))]
+    kept = {
+        "copytrace/engine/bundles/default/int8.onnx",
+        "copytrace/engine/photos/truth.csv",
+        "copytrace/engine/py.typed",
+    }
+    assert kept <= set(names) and "copytrace/engine/score/templates/report.html.j2" in names
+    assert {f"copytrace/{folder}/__init__.py" for folder in FOLDERS} <= set(names)
+    code = f"""
+import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in str(finder)]
+sys.path.insert(0, {str(tmp_path / "installed")!r})
+import copytrace.engine
+assert copytrace.engine.__file__.startswith({str(tmp_path)!r})
+from copytrace.engine.cli import main
+sys.argv = ["copytrace", "demo", "-o", {str(tmp_path / "demo")!r}, "--json"]
+main()
+"""
+    result = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd="/")
+    assert result.returncode == 0 and "micro_ap" in result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["clang-format", "--dry-run", "--Werror", *(str(p) for p in sorted((ROOT / "csrc").glob("*.[ch]pp")))],
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_lint(command: list[str]) -> None:
+    folder = ROOT / ".venv" / "lint" / "copytrace"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FOLDERS:
+        if not (folder / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+    result = subprocess.run(
+        [str(Path(sys.executable).parent / command[0]), *command[1:]], capture_output=True, text=True, cwd=ROOT
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_files_stay_readable() -> None:
+    """The design asks for files of about 250 lines."""
+    long = {}
+    for folder in (*FOLDERS, "csrc", "benchmarks"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in {".py", ".pyx", ".cpp", ".hpp"} and len(path.read_text().splitlines()) > 280:
+                long[str(path)] = len(path.read_text().splitlines())
+    assert not long

@@ -1,0 +1,146 @@
+"""The smallest piece of training and export: model, PCA, attacks, ONNX, int8 and the bundle writer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from copytrace.engine import DEFAULT_BUNDLE, Bundle, Engine
+from copytrace.engine.read import decode
+from copytrace.export.bundle import BundleParts, write_bundle
+from copytrace.export.default_bundle import build, load_pixels, spread
+from copytrace.export.int8 import quantize_int8
+from copytrace.export.onnx import ParityError, check_parity, cosines, export_onnx, run_onnx
+from copytrace.train.attacks import CLASSES, attack
+from copytrace.train.demo_photos import REFERENCES
+from copytrace.train.model import DescriptorNetwork, GeM, imagenet_lite0
+from copytrace.train.projection import fit_pca
+
+from conftest import PHOTOS
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def network() -> DescriptorNetwork:
+    return imagenet_lite0()
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    paths = sorted((PHOTOS / "references").glob("*.jpg"))[:40]
+    return np.stack([decode(path.read_bytes(), SIZE) for path in paths])
+
+
+def test_gem_is_its_formula() -> None:
+    x = torch.rand(2, 3, 5, 7) * 4
+    for p in (1.0, 2.5, 3.0):
+        expected = (x.double() ** p).mean(dim=(2, 3)) ** (1 / p)
+        torch.testing.assert_close(GeM(p)(x).double(), expected, rtol=1e-5, atol=1e-6)
+    assert GeM(3.0)(x.half()).dtype == torch.float32
+    assert torch.isfinite(GeM(4.0)(torch.full((1, 1, 2, 2), 60000.0).half())).all()
+    pool = GeM(3.0, trainable=True)
+    pool(x).sum().backward()
+    assert pool.p.grad is not None and torch.isfinite(pool.p.grad)
+
+
+def test_imagenet_weights_are_in_the_right_places(network: DescriptorNetwork) -> None:
+    """A wrong order of tensors would still load; the statistics of batch normalisation would not fit the activations."""
+    rng = np.random.default_rng(0)
+    paths = sorted((PHOTOS / "references").glob("*.jpg"))
+    photos = np.stack([decode(paths[i].read_bytes(), 224) for i in rng.choice(REFERENCES, 16, replace=False)])
+    outputs = []
+    first = network.backbone.bn1
+    handle = network.backbone.conv_stem.register_forward_hook(lambda *args: outputs.append(args[2]))
+    with torch.inference_mode():
+        network(torch.from_numpy(photos))
+    handle.remove()
+    measured = outputs[0].mean(dim=(0, 2, 3))
+    assert np.corrcoef(measured.numpy(), first.running_mean.numpy())[0, 1] > 0.5
+
+
+def test_pca_is_the_svd() -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((500, 20)) @ rng.standard_normal((20, 20)) + 3).astype(np.float32)
+    mean, components, eigenvalues = fit_pca(x, 8)
+    _, singular, rows = np.linalg.svd(x.astype(np.float64) - x.mean(0, dtype=np.float64), full_matrices=False)
+    np.testing.assert_allclose(eigenvalues, singular[:8] ** 2 / 499, rtol=1e-5)
+    np.testing.assert_allclose(np.abs((components * rows[:8]).sum(1)), 1, atol=1e-5)
+    np.testing.assert_allclose(mean, x.mean(0), rtol=1e-5)
+    assert (components[np.arange(8), np.abs(components).argmax(1)] > 0).all()
+    with pytest.raises(ValueError, match="more images"):
+        fit_pca(x[:8], 8)
+    with pytest.raises(ValueError, match="fewer than 8"):
+        fit_pca(np.repeat(x[:, :1], 20, axis=1), 8)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_attacks_are_seeded_and_leave_their_input_alone(name: str) -> None:
+    image, background = (decode((PHOTOS / "references" / f"R000{i}.jpg").read_bytes(), 100) for i in (0, 1))
+    before = image.copy()
+    state = np.random.get_state()[1].copy()
+    for seed in range(30):
+        first = attack(image, name, np.random.default_rng(seed), background)
+        assert (first == attack(image, name, np.random.default_rng(seed), background)).all()
+        assert first.dtype == np.uint8 and first.ndim == 3 and first.shape[2] == 3 and min(first.shape[:2]) >= 4
+    assert (image == before).all() and (np.random.get_state()[1] == state).all()
+
+
+def test_onnx_computes_what_torch_does(network: DescriptorNetwork, pixels: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "network.onnx"
+    export_onnx(network, SIZE, path)
+    assert check_parity(network, path, pixels) >= 0.9999
+    assert run_onnx(path, pixels[:3]).shape == (3, 1280)
+    with pytest.raises(ParityError, match=r"network\.onnx"):
+        check_parity(imagenet_lite0(p=1.0), path, pixels)
+
+    quantize_int8(path, tmp_path / "int8.onnx", pixels, (network.scale.offset, network.scale.divisor))
+    assert (tmp_path / "int8.onnx").stat().st_size < path.stat().st_size / 3
+    assert cosines(run_onnx(path, pixels), run_onnx(tmp_path / "int8.onnx", pixels)).mean() > 0.97
+
+
+def test_the_default_bundle_is_the_model_it_says(network: DescriptorNetwork) -> None:
+    bundle = Bundle()
+    size = bundle.network("float32").input_size
+    paths = sorted((PHOTOS / "queries").glob("*.jpg"))[:8]
+    photos = np.stack([decode(path.read_bytes(), size) for path in paths])
+    assert check_parity(network, bundle.network("float32").path, photos) >= 0.9999
+
+
+def test_building_a_bundle_from_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("copytrace.export.default_bundle.INPUT_SIZE", SIZE)
+    monkeypatch.setattr("copytrace.export.default_bundle.DIMENSION", 16)
+    quality = build([PHOTOS / "references"], tmp_path / "bundle")
+    assert quality["float32_min_cosine_to_torch"] >= 0.9999
+    engine = Engine(tmp_path / "bundle")
+    rows = engine.embed(sorted((PHOTOS / "queries").glob("*.jpg"))[:4], role="query")
+    assert rows.shape == (4, 16) and np.isfinite(rows).all()
+    assert len(engine.bundle.bank) == 200
+
+
+def test_writing_and_reading_a_bundle(tmp_path: Path) -> None:
+    source = Bundle()
+    p = source.projection
+    parts = BundleParts(
+        name="copy",
+        networks={"int8": DEFAULT_BUNDLE / "int8.onnx"},
+        input_size=224,
+        batch=4,
+        mean=p.mean,
+        components=p.components,
+        eigenvalues=p.eigenvalues,
+        bank=source.bank[:10],
+        normalisation=source.manifest["normalisation"],
+        origin={},
+    )
+    write_bundle(parts, tmp_path / "b")
+    bundle = Bundle(tmp_path / "b")
+    assert bundle.network("int8").batch == 4 and (bundle.bank == source.bank[:10]).all()
+    paths = [PHOTOS / "queries" / "Q0000.jpg"]
+    assert (Engine(tmp_path / "b").embed(paths) == Engine().embed(paths)).all()
+
+
+def test_helpers() -> None:
+    assert spread(10, 3).tolist() == [0, 4, 9] and spread(2, 5).tolist() == [0, 1]
+    assert load_pixels([PHOTOS / "queries"], 8).shape == (100, 8, 8, 3)
