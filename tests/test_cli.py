@@ -180,14 +180,13 @@ def test_progress_on_a_pipe_is_plain_lines(monkeypatch: pytest.MonkeyPatch, caps
     assert "embedding: 20/30" in capsys.readouterr().err
 
 
-def test_progress_on_a_terminal_has_rate_and_time_left() -> None:
+def test_progress_on_a_terminal_has_rate_and_time_left(tmp_path: Path) -> None:
     code = (
         "import pty, sys, os\n"
         f"sys.exit(os.waitstatus_to_exitcode(pty.spawn([{str(Path(sys.executable).parent / 'copytrace')!r}, *sys.argv[1:]])))"
     )
-    command = [sys.executable, "-c", code, "embed", str(PHOTOS / "references"), "-o", "/tmp/copytrace-progress.h5"]
+    command = [sys.executable, "-c", code, "embed", str(PHOTOS / "references"), "-o", str(tmp_path / "p.h5")]
     result = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    Path("/tmp/copytrace-progress.h5").unlink()
     assert result.returncode == 0 and "/200" in result.stdout and "failed" in result.stdout and "/s" in result.stdout
 
 
