@@ -6,6 +6,7 @@
 
 #include "nearest.hpp"
 #include "parallel.hpp"
+#include "scan_tiles.hpp"
 
 namespace copytrace {
 
@@ -36,23 +37,9 @@ std::vector<std::vector<Neighbour>> Bank::search_block(const float* queries, std
                                                        const TileKernel& kernel) const {
   std::vector<NearestK> best(count, NearestK(k));
   const PackedRows left(queries, count, size(), kernel.rows);
-  alignas(64) float tile[kMaxTileRows * kPanelRows];
-  for (std::size_t panel = 0; panel < packed_.groups(); ++panel) {
-    const std::size_t first = panel * kPanelRows;
-    const std::uint32_t valid = panel_mask(this->count() - first);
-    for (std::size_t group = 0; group < left.groups(); ++group) {
-      kernel.multiply(left.group(group), 1, kernel.rows, packed_.group(panel), size(), tile);
-      const std::size_t row = group * kernel.rows;
-      for (std::size_t r = 0; r < std::min(kernel.rows, count - row); ++r) {
-        NearestK& keep = best[row + r];
-        std::uint32_t hits = kernel.above(tile + r * kPanelRows, keep.threshold()) & valid;
-        for (; hits != 0; hits &= hits - 1) {
-          const auto column = static_cast<std::size_t>(__builtin_ctz(hits));
-          keep.add(tile[r * kPanelRows + column], static_cast<std::int64_t>(first + column));
-        }
-      }
-    }
-  }
+  scan_tiles(
+      left, packed_, kernel, [&](std::size_t query) { return best[query].threshold(); },
+      [&](std::size_t query, std::size_t row, float score) { best[query].add(score, static_cast<std::int64_t>(row)); });
   std::vector<std::vector<Neighbour>> result(count);
   for (std::size_t i = 0; i < count; ++i) {
     const float scale = inverse_length(queries + i * size(), size(), kernel);
@@ -65,15 +52,16 @@ std::vector<std::vector<Neighbour>> Bank::search_block(const float* queries, std
 void Bank::nearest(const float* queries, std::size_t count, std::size_t k, float* cosines, std::int64_t* indices,
                    const TileKernel& kernel, std::size_t threads) const {
   if (k == 0 || k > this->count()) throw std::invalid_argument("k must be between 1 and the number of bank rows");
-  parallel_blocks(count, rows_per_block(count, kernel.rows, threads), threads, [&](std::size_t begin, std::size_t end) {
-    const auto found = search_block(queries + begin * size(), end - begin, k, kernel);
-    for (std::size_t i = begin; i < end; ++i) {
-      for (std::size_t j = 0; j < k; ++j) {
-        cosines[i * k + j] = found[i - begin][j].cosine;
-        indices[i * k + j] = found[i - begin][j].row;
-      }
-    }
-  });
+  parallel_blocks(count, rows_per_block(count, kScanRows, kernel.rows, threads), threads,
+                  [&](std::size_t begin, std::size_t end) {
+                    const auto found = search_block(queries + begin * size(), end - begin, k, kernel);
+                    for (std::size_t i = begin; i < end; ++i) {
+                      for (std::size_t j = 0; j < k; ++j) {
+                        cosines[i * k + j] = found[i - begin][j].cosine;
+                        indices[i * k + j] = found[i - begin][j].row;
+                      }
+                    }
+                  });
 }
 
 void Bank::move_query(const float* query, const std::vector<Neighbour>& nearest, const Normalisation& how, float* out,
@@ -87,9 +75,11 @@ void Bank::move_query(const float* query, const std::vector<Neighbour>& nearest,
     return;
   }
   std::vector<double> direction(size(), 0.0);
-  for (std::size_t k = 0; k < std::min(how.directions, nearest.size()); ++k) {
-    const float* row = rows_ + static_cast<std::size_t>(nearest[k].row) * size();
-    kernel.add_unit_difference(query, row, size(), direction.data());
+  const std::size_t used = std::min(how.directions, nearest.size());
+  const auto row_of = [&](std::size_t k) { return rows_ + static_cast<std::size_t>(nearest[k].row) * size(); };
+  for (std::size_t k = 0; k < used; ++k) {
+    if (k + 2 < used) prefetch_share(row_of(k + 2), size(), 0, 1);
+    kernel.add_unit_difference(query, row_of(k), size(), direction.data());
   }
   double length = 0.0;
   for (const double x : direction) length += x * x;
@@ -108,9 +98,10 @@ void Bank::normalise(const float* queries, std::size_t count, const Normalisatio
                      const TileKernel& kernel, std::size_t threads) const {
   if (how.method != 1 && how.method != 2) throw std::invalid_argument("method must be 1 or 2");
   if (how.cosines == 0 || how.directions == 0) throw std::invalid_argument("cosines and directions must be at least 1");
-  parallel_blocks(count, rows_per_block(count, kernel.rows, threads), threads, [&](std::size_t begin, std::size_t end) {
-    normalise_block(queries + begin * size(), end - begin, how, out + begin * size(), kernel);
-  });
+  parallel_blocks(count, rows_per_block(count, kScanRows, kernel.rows, threads), threads,
+                  [&](std::size_t begin, std::size_t end) {
+                    normalise_block(queries + begin * size(), end - begin, how, out + begin * size(), kernel);
+                  });
 }
 
 }  // namespace copytrace

@@ -12,6 +12,7 @@
 #include "parallel.hpp"
 #include "projection.hpp"
 #include "scan.hpp"
+#include "scan_tiles.hpp"
 
 namespace py = pybind11;
 using namespace copytrace;
@@ -144,7 +145,7 @@ FloatArray describe_queries(const Projection& projection, const BankHolder& hold
   float* target = out.mutable_data();
   const py::gil_scoped_release release;
   const TileKernel& kernel = choose_kernel(isa);
-  const std::size_t block = rows_per_block(rows.count, kernel.rows, workers);
+  const std::size_t block = rows_per_block(rows.count, kScanRows, kernel.rows, workers);
   parallel_blocks(rows.count, block, workers, [&](std::size_t begin, std::size_t end) {
     float* part = target + begin * size;
     projection.apply_block(rows.data + begin * rows.size, end - begin, part, kernel);

@@ -33,12 +33,11 @@ void parallel_blocks(std::size_t rows, std::size_t block, std::size_t threads, c
   if (error) std::rethrow_exception(error);
 }
 
-// Rows a thread takes at a time: whole tiles, few enough to stay in the second-level cache, enough threads kept busy.
-inline std::size_t rows_per_block(std::size_t rows, std::size_t tile_rows, std::size_t threads) {
-  constexpr std::size_t kMost = 96;
-  const std::size_t share = (rows + threads - 1) / std::max<std::size_t>(threads, 1);
-  const std::size_t tiles = (std::min(share, kMost) + tile_rows - 1) / tile_rows;
-  return std::max<std::size_t>(tiles, 1) * tile_rows;
+// Rows a thread takes at a time: whole tiles, at most about `most`, the same number for every thread.
+inline std::size_t rows_per_block(std::size_t rows, std::size_t most, std::size_t tile_rows, std::size_t threads) {
+  const std::size_t turns = std::max<std::size_t>((rows + threads * most - 1) / (threads * most), 1);
+  const std::size_t share = (rows + threads * turns - 1) / (threads * turns);
+  return std::max<std::size_t>((share + tile_rows - 1) / tile_rows, 1) * tile_rows;
 }
 
 }  // namespace copytrace

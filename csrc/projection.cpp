@@ -8,6 +8,11 @@
 
 namespace copytrace {
 
+namespace {
+constexpr std::size_t kProjectionRows =
+    96;  // rows projected together: half a megabyte of embeddings at 1280 dimensions
+}
+
 std::vector<float> Projection::inverse_roots(const float* eigenvalues, std::size_t count) {
   std::vector<float> roots(count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -65,9 +70,10 @@ void Projection::apply_block(const float* raw, std::size_t rows, float* out, con
 
 void Projection::apply(const float* raw, std::size_t rows, float* out, const TileKernel& kernel,
                        std::size_t threads) const {
-  parallel_blocks(rows, rows_per_block(rows, kernel.rows, threads), threads, [&](std::size_t begin, std::size_t end) {
-    apply_block(raw + begin * inputs(), end - begin, out + begin * outputs(), kernel);
-  });
+  parallel_blocks(rows, rows_per_block(rows, kProjectionRows, kernel.rows, threads), threads,
+                  [&](std::size_t begin, std::size_t end) {
+                    apply_block(raw + begin * inputs(), end - begin, out + begin * outputs(), kernel);
+                  });
 }
 
 }  // namespace copytrace

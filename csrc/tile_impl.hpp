@@ -24,27 +24,18 @@ void multiply(const float* left, std::size_t row_step, std::size_t depth_step, c
     vec right[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) right[v] = *reinterpret_cast<const unaligned*>(panel + v * Width);
-#pragma GCC unroll 12
+#pragma GCC unroll 14
     for (int r = 0; r < Rows; ++r) {
       const float x = left[r * row_step];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sum[r][v] += x * right[v];
     }
   }
-#pragma GCC unroll 12
+#pragma GCC unroll 14
   for (int r = 0; r < Rows; ++r) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) *reinterpret_cast<unaligned*>(out + r * kPanelRows + v * Width) = sum[r][v];
   }
-}
-
-std::uint32_t above_threshold(const float* scores, float threshold) {
-  std::uint32_t any = 0;
-  for (std::size_t c = 0; c < kPanelRows; ++c) any |= scores[c] > threshold ? 1u : 0u;
-  if (any == 0) return 0;
-  std::uint32_t mask = 0;
-  for (std::size_t c = 0; c < kPanelRows; ++c) mask |= (scores[c] > threshold ? 1u : 0u) << c;
-  return mask;
 }
 
 // Sums in eight lanes, then over the lanes: an order the compiler can vectorise, and the same on every instruction set.
@@ -81,9 +72,9 @@ void add_unit_difference(const float* a, const float* b, std::size_t size, doubl
 }
 
 template <int Width, int Rows>
-constexpr TileKernel make_kernel(const char* name) {
+constexpr TileKernel make_kernel(const char* name, std::uint32_t (*above)(const float*, float)) {
   static_assert(Rows <= static_cast<int>(kMaxTileRows));
-  return {name, Rows, &multiply<Width, Rows>, &above_threshold, &squared_length, &add_unit_difference};
+  return {name, Rows, &multiply<Width, Rows>, above, &squared_length, &add_unit_difference};
 }
 
 }  // namespace

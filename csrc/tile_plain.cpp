@@ -3,8 +3,18 @@
 
 namespace copytrace {
 
+namespace {
+
+std::uint32_t above(const float* scores, float threshold) {
+  std::uint32_t mask = 0;
+  for (std::size_t c = 0; c < kPanelRows; ++c) mask |= (scores[c] > threshold ? 1u : 0u) << c;
+  return mask;
+}
+
+}  // namespace
+
 const TileKernel& plain_kernel() {
-  static constexpr TileKernel kernel = make_kernel<4, 1>("plain");
+  static constexpr TileKernel kernel = make_kernel<4, 1>("plain", &above);
   return kernel;
 }
 
