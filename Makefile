@@ -15,7 +15,7 @@ test: $(VENV)/dev.stamp
 dev: $(VENV)/dev.stamp
 	$(BIN)/pre-commit install
 
-lint: $(VENV)/dev.stamp
+lint: $(VENV)/dev.stamp $(VENV)/lint/copytrace
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -32,6 +32,11 @@ bench: $(VENV)/dev.stamp
 clean:
 	rm -rf $(VENV) build *.egg-info
 	find engine export train -name '*.so' -delete
+
+# mypy needs to see the folders under the names they are installed by.
+$(VENV)/lint/copytrace: | $(BIN)/python
+	mkdir -p $@
+	for folder in engine export train; do ln -sfn ../../../$$folder $@/$$folder; done
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)

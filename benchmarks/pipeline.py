@@ -56,7 +56,8 @@ def run(images: Path, threads: int, rounds: int) -> list[Ratio]:
     ceiling = [d / count + m / modelled for d, m in zip(times["decode"].seconds, times["int8"].seconds, strict=True)]
     whole_each = [t / count for t in times["whole"].seconds]
     print(
-        f"images/s, {threads} threads: whole {count / times['whole'].median:.0f}, plain {len(paths) / times['plain'].median:.0f}, "
+        f"images/s, {threads} threads: whole {count / times['whole'].median:.0f}, "
+        f"plain {len(paths) / times['plain'].median:.0f}, "
         f"decode only {count / times['decode'].median:.0f}, int8 only {modelled / times['int8'].median:.0f}, "
         f"float32 only {modelled / times['float32'].median:.0f}"
     )

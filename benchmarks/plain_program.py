@@ -1,4 +1,4 @@
-"""What a user would write without copytrace: Pillow, torch eager in float32, PCA in numpy, h5py. The baseline, written to be fast
+"""What a user would write without copytrace: Pillow, torch eager in float32, PCA in numpy, h5py. Written to be fast
 in the ordinary ways: batches, inference mode, all threads in torch."""
 
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .describe.describer import Backend
 from .embedder import Device, Embedder, Output, Precision, Role
-from .errors import SearchError, StoreError
+from .errors import SearchError
 from .pipeline import embed_images
 from .read import DEFAULT_PIXEL_LIMIT, IdRule, open_source, thumbnail
 from .run import OnError, Progress, Summary, embed_source
@@ -169,11 +169,8 @@ def _ranks(ids: list[str], path: Path) -> NDArray[np.int64]:
 
 def save_pairs(found: Found, path: PathLike) -> None:
     """Write ``pairs.csv`` whole or not at all. Raises: StoreError."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: the folder {path.parent} does not exist")
     scored = found.scored()
-    with replacing(path) as temporary:
+    with replacing(Path(path)) as temporary:
         write_pairs(temporary, scored.queries, scored.references, scored.scores)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -14,10 +13,11 @@ from typing import Literal
 import numpy as np
 
 from .embedder import Embedder, Output, Role
-from .errors import BadImageError, StoreError
+from .errors import BadImageError
 from .pipeline import StageTimers, embed_stream
 from .read import BadImage, Source
 from .store import Journal, Slice, open_descriptors, read_attributes, write_descriptors
+from .store.atomic import check_place
 
 OnError = Literal["skip", "fail"]
 Progress = Callable[[int, int, int], None]
@@ -66,7 +66,7 @@ def embed_source(
     """
     start = time.perf_counter()
     output = output or embedder.output_for(role)
-    _check_writable(path)
+    check_place(path)
     attributes = _attributes(embedder, role, output)
     identity = {**attributes, "source": source.fingerprint(), "pixel_limit": embedder.pixel_limit}
     attributes["run"] = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
@@ -136,13 +136,3 @@ def _attributes(embedder: Embedder, role: Role, output: Output) -> dict[str, str
         "output": output,
         "version": version("copytrace"),
     }
-
-
-def _check_writable(path: Path) -> None:
-    """Say before the work starts what would only show at its end."""
-    if path.is_dir():
-        raise StoreError(f"{path}: is a folder; give a file name")
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: the folder {path.parent} does not exist")
-    if not os.access(path.parent, os.W_OK):
-        raise StoreError(f"{path}: the folder {path.parent} cannot be written to")

@@ -30,7 +30,7 @@ GEM_POWER = 3.0
 DIMENSION = 256
 BANK_ROWS = 4000
 CALIBRATION_PHOTOS = 256
-BATCH = 8
+BATCH = 4
 NORMALISATION = {"method": 2, "beta": {"1": 2.0, "2": 1.8}, "cosines": 3, "directions": 100}
 _EMBED_AT_ONCE = 512
 

@@ -193,12 +193,23 @@ def test_full_disk_and_read_only_disk(photos: Path, tmp_path: Path) -> None:
 
 def test_outputs_that_cannot_be(photos: Path, tmp_path: Path) -> None:
     engine = Engine()
-    for path, word in ((tmp_path, "folder"), (tmp_path / "no" / "a.h5", "does not exist")):
+    for path, word in (
+        (tmp_path, "folder"),
+        (tmp_path / "no" / "a.h5", "does not exist"),
+        (Path("/dev/full"), "regular file"),
+    ):
         with pytest.raises(StoreError, match=word):
             engine.embed_source(photos, path)
     result = embed(tmp_path / "missing", tmp_path / "a.h5")
     assert result.returncode == 1 and "no such file" in result.stderr and len(result.stderr.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == [photos]
+
+
+def test_output_through_a_link_stays_a_link(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "a.h5").symlink_to(tmp_path / "elsewhere" / "b.h5")
+    Engine().embed_source(photos, tmp_path / "a.h5")
+    assert (tmp_path / "a.h5").is_symlink() and (tmp_path / "elsewhere" / "b.h5").is_file()
 
 
 def test_two_runs_do_not_write_one_file(photos: Path, tmp_path: Path) -> None:

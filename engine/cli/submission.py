@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from ..errors import StoreError
 from ..store import check_submission, write_submission
 from .console import print_result
 
@@ -35,8 +34,6 @@ def submission(
         raise typer.BadParameter("give the queries' file, the references' file and -o")
     if phase is not None:
         raise typer.BadParameter("--phase goes with --check")
-    if not output.parent.is_dir():
-        raise StoreError(f"{output}: the folder {output.parent} does not exist")
     queries, references = write_submission(files[0], files[1], output)
     result = {"output": str(output), "queries": queries, "references": references}
     print_result(result, f"{queries} queries and {references} references: {output}", as_json)

@@ -15,7 +15,8 @@ animated               the first frame
 truncated, empty       refused
 =====================  ==================================================================================================
 
-Preprocessing stretches the picture to the network's square: area averaging where it shrinks, bilinear where it grows.
+Preprocessing stretches the picture to the network's square: by area averaging along a side that shrinks to half or less,
+bilinear otherwise. (Averaging by less than two costs more than decoding did and changes no figure of the evaluation.)
 """
 
 import io
@@ -41,6 +42,7 @@ cv2.setNumThreads(1)  # images are decoded side by side; OpenCV must not split o
 # Measured on 23 photographs of 0.4 to 1.6 megapixels, against decoding in full: at least 1 x the square, descriptors at a
 # cosine of 0.983 (median) and 1.9 times as fast; 2 x, 0.9986 and 1.4 times.
 _REDUCED_MARGIN = 2
+_AVERAGING = 2
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -81,16 +83,16 @@ def decode_full(data: bytes, least: int, pixel_limit: int) -> Pixels:
 
 
 def stretch(pixels: Pixels, size: int) -> Pixels:
-    """uint8 RGB [H, W, 3] -> [size, size, 3]."""
+    """uint8 [H, W, 3] -> [size, size, 3]."""
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
         return np.ascontiguousarray(pixels)
-    shrinks = height >= size and width >= size
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    if not shrinks and (height > size or width > size):
-        # One side shrinks, the other grows: averaging first keeps fine detail from turning into a moiré.
-        pixels = _resize(pixels, min(width, size), min(height, size), cv2.INTER_AREA)
-    return _resize(pixels, size, size, method)
+    if height >= _AVERAGING * size and width >= _AVERAGING * size:
+        return _resize(pixels, size, size, cv2.INTER_AREA)
+    if height >= _AVERAGING * size or width >= _AVERAGING * size:  # only one side shrinks much: average along that one
+        short = (size if width >= _AVERAGING * size else width, size if height >= _AVERAGING * size else height)
+        pixels = _resize(pixels, *short, cv2.INTER_AREA)
+    return _resize(pixels, size, size, cv2.INTER_LINEAR)
 
 
 def _resize(pixels: Pixels, width: int, height: int, method: int) -> Pixels:

@@ -13,8 +13,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success flush it and rename it, on any error remove it.
 
     The temporary name is always the same, so that what a killed process left behind is replaced by the next.
-    Raises: StoreError for what the system reports (disk full, read-only folder, ...).
+    Raises: StoreError for what the system reports (disk full, read-only folder, ...), and for a path that is no place for a
+    file.
     """
+    path = path.resolve()  # a link stays a link, the file it leads to is replaced
+    check_place(path)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         try:
@@ -26,6 +29,21 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def check_place(path: Path) -> None:
+    """Say before the work starts what would only show at its end.
+
+    Raises: StoreError when a file cannot be at ``path``.
+    """
+    if path.is_dir():
+        raise StoreError(f"{path}: is a folder; give a file name")
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path}: is not a regular file")
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: the folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK):
+        raise StoreError(f"{path}: the folder {path.parent} cannot be written to")
 
 
 def flush(path: Path) -> None:
