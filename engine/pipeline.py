@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -65,9 +65,9 @@ def map_ordered(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Ite
 def embed_stream(embedder: Embedder, images: Iterable[Image], output: Output, timers: StageTimers) -> Iterator[Slice]:
     """Images -> slices of up to one batch, in order. A bad image is an item with a reason and has no row."""
 
-    def decode(image: Image) -> Decoded:
+    def decode(chunk: list[Image]) -> list[Decoded]:
         with timers.measure("read and decode"):
-            return embedder.decode(image)
+            return [embedder.decode(image) for image in chunk]
 
     def embed(group: list[Decoded]) -> Slice:
         items = [(name, value.reason if isinstance(value, BadImage) else None) for name, value in group]
@@ -82,11 +82,19 @@ def embed_stream(embedder: Embedder, images: Iterable[Image], output: Output, ti
     threads, batch = embedder.threads, embedder.network.batch
     decoders, networks = ThreadPoolExecutor(threads, "decode"), ThreadPoolExecutor(threads, "infer")
     try:
-        groups = _full_batches(map_ordered(decoders, decode, images, (threads + 1) * batch), batch)
+        # A batch's worth of images per task: handing over single ones would cost a tenth of the time to decode them.
+        chunks = map_ordered(decoders, decode, _chunks(images, batch), 2 * threads + 1)
+        groups = _full_batches(chain.from_iterable(chunks), batch)
         yield from map_ordered(networks, embed, groups, threads + 1)
     finally:
         decoders.shutdown(cancel_futures=True)
         networks.shutdown(cancel_futures=True)
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Consecutive lists of ``size`` items, the last one shorter."""
+    rest = iter(items)
+    return iter(lambda: list(islice(rest, size)), [])
 
 
 def _full_batches(decoded: Iterable[Decoded], batch: int) -> Iterator[list[Decoded]]:
@@ -131,8 +139,7 @@ def embed_images(
             return embedder.describe(embedder.network(np.stack(pixels)), output)
 
         stream = map_ordered(decoders, decode, enumerate(images), (threads + 1) * batch)
-        groups = iter(lambda: list(islice(stream, batch)), [])
-        parts = list(map_ordered(networks, embed, groups, threads + 1))
+        parts = list(map_ordered(networks, embed, _chunks(stream, batch), threads + 1))
     if bad:
         raise BadImageError("; ".join(sorted(f"{image.id}: {image.reason}" for image in bad)))
     return np.concatenate([np.empty((0, embedder.dimension(output)), np.float32), *parts])

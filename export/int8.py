@@ -3,16 +3,15 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from .onnx import INPUT
+from .stem import rearrange_stem
 
 _CALIBRATION_BATCH = 16
 
@@ -48,50 +47,6 @@ def quantize_int8(source: Path, target: Path, photos: NDArray[np.uint8], scale: 
             op_types_to_quantize=["Conv", "Add", "Clip"],
         )
     model = onnx.load(str(target))
-    _take_pixels_as_quantised(model.graph, *scale)
+    rearrange_stem(model.graph, INPUT, photos.shape[1], *scale)
     onnx.checker.check_model(model)
     onnx.save(model, str(target))
-
-
-def _take_pixels_as_quantised(graph: Any, offset: float, divisor: float) -> None:
-    """Feed the bytes to the first convolution as they are.
-
-    Pixels are a quantised tensor already, of scale 1 / divisor and zero point ``offset``: turning them into floats and back
-    is exact and costs a twentieth of the whole network.
-    """
-    producers = {name: node for node in graph.node for name in node.output}
-    quantise = next(
-        node for node in graph.node if node.op_type == "QuantizeLinear" and INPUT in _sources(node, producers)
-    )
-    dequantise = next(
-        node for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] == quantise.output[0]
-    )
-    constants: dict[str, NDArray[Any]] = {
-        dequantise.input[1]: np.array(1.0 / divisor, np.float32),
-        dequantise.input[2]: np.array(round(offset), np.uint8),
-    }
-    for initializer in graph.initializer:
-        if initializer.name in constants:
-            initializer.CopyFrom(numpy_helper.from_array(constants[initializer.name], initializer.name))
-    transpose = helper.make_node("Transpose", [INPUT], [quantise.output[0]], name="pixels_to_nchw", perm=[0, 3, 1, 2])
-    dead = _chain(quantise, producers)
-    kept = [transpose, *(node for node in graph.node if node.name not in dead)]
-    del graph.node[:]
-    graph.node.extend(kept)
-
-
-def _sources(node: Any, producers: dict[str, Any]) -> set[str]:
-    """Names of the graph inputs and initializers that a node's first input goes back to."""
-    name = node.input[0]
-    while name in producers:
-        name = producers[name].input[0]
-    return {name}
-
-
-def _chain(node: Any, producers: dict[str, Any]) -> set[str]:
-    """The node and everything it goes back to along first inputs."""
-    names = {node.name}
-    while node.input[0] in producers:
-        node = producers[node.input[0]]
-        names.add(node.name)
-    return names
