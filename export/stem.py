@@ -116,16 +116,16 @@ def _rewire(graph: Any, producers: dict[str, Any], stem: _Stem, pixels: str, inp
         "stem_outputs": [-1, half, half, outputs],
     }
     graph.initializer.extend(numpy_helper.from_array(np.array(shape, np.int64), key) for key, shape in shapes.items())
-    to_nchw, to_nhwc = {"perm": [0, 3, 1, 2]}, {"perm": [0, 2, 3, 1]}
+    to_nchw, to_nhwc = [0, 3, 1, 2], [0, 2, 3, 1]
     before = [
         helper.make_node("Reshape", [pixels, "stem_blocks"], ["stem_pixels"]),
-        helper.make_node("Transpose", ["stem_pixels"], [stem.quantise.output[0]], **to_nchw),
+        helper.make_node("Transpose", ["stem_pixels"], [stem.quantise.output[0]], perm=to_nchw),
     ]
     stem.requantise.output[0] = "stem_wide"
     after = [
-        helper.make_node("Transpose", ["stem_wide"], ["stem_wide_nhwc"], **to_nhwc),
+        helper.make_node("Transpose", ["stem_wide"], ["stem_wide_nhwc"], perm=to_nhwc),
         helper.make_node("Reshape", ["stem_wide_nhwc", "stem_outputs"], ["stem_nhwc"]),
-        helper.make_node("Transpose", ["stem_nhwc"], [name], **to_nchw),
+        helper.make_node("Transpose", ["stem_nhwc"], [name], perm=to_nchw),
     ]
     dead = [stem.quantise]
     while dead[-1].input[0] in producers:

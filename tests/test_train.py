@@ -12,6 +12,7 @@ from copytrace.export.bundle import BundleParts, write_bundle
 from copytrace.export.default_bundle import build, load_pixels, spread
 from copytrace.export.int8 import quantize_int8
 from copytrace.export.onnx import ParityError, check_parity, cosines, export_onnx, run_onnx
+from copytrace.export.stem import widen
 from copytrace.train.attacks import CLASSES, attack
 from copytrace.train.demo_photos import REFERENCES
 from copytrace.train.model import DescriptorNetwork, GeM, imagenet_lite0
@@ -98,6 +99,22 @@ def test_onnx_computes_what_torch_does(network: DescriptorNetwork, pixels: np.nd
     quantize_int8(path, tmp_path / "int8.onnx", pixels, (network.scale.offset, network.scale.divisor))
     assert (tmp_path / "int8.onnx").stat().st_size < path.stat().st_size / 3
     assert cosines(run_onnx(path, pixels), run_onnx(tmp_path / "int8.onnx", pixels)).mean() > 0.97
+
+
+def test_the_wide_stem_is_the_same_convolution() -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-127, 128, (8, 3, 3, 3)).astype(np.float32)
+    image = rng.integers(-127, 129, (2, 16, 24, 3)).astype(np.float32)  # NHWC
+    nchw = torch.from_numpy(image).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.conv2d(
+        torch.nn.functional.pad(nchw, (0, 1, 0, 1)), torch.from_numpy(weights), stride=2
+    )
+    blocks = torch.from_numpy(image.reshape(2, 16, 6, 12)).permute(0, 3, 1, 2)
+    wide = torch.nn.functional.conv2d(
+        torch.nn.functional.pad(blocks, (0, 1, 0, 1)), torch.from_numpy(widen(weights)), stride=(2, 1)
+    )
+    outputs = wide.permute(0, 2, 3, 1).reshape(2, 8, 12, 8).permute(0, 3, 1, 2)
+    assert torch.equal(outputs, expected)
 
 
 def test_the_default_bundle_is_the_model_it_says(network: DescriptorNetwork) -> None:
