@@ -29,17 +29,29 @@ std::vector<float> inverse_lengths(const float* rows, std::size_t count, std::si
 }  // namespace
 
 Bank::Bank(const float* rows, std::size_t count, std::size_t size)
-    : rows_(rows), packed_(rows, count, size, kPanelRows, inverse_lengths(rows, count, size).data()) {
+    : rows_(rows),
+      inverse_lengths_(inverse_lengths(rows, count, size)),
+      packed_(rows, count, size, kPanelRows, inverse_lengths_.data()),
+      quantised_(rows, count, size, inverse_lengths_.data()) {
   if (count == 0) throw std::invalid_argument("the bank is empty; give at least one descriptor");
 }
 
 std::vector<std::vector<Neighbour>> Bank::search_block(const float* queries, std::size_t count, std::size_t k,
                                                        const TileKernel& kernel) const {
   std::vector<NearestK> best(count, NearestK(k));
-  const PackedRows left(queries, count, size(), kernel.rows);
-  scan_tiles(
-      left, packed_, kernel, [&](std::size_t query) { return best[query].threshold(); },
-      [&](std::size_t query, std::size_t row, float score) { best[query].add(score, static_cast<std::int64_t>(row)); });
+  const auto threshold = [&](std::size_t query) { return best[query].threshold(); };
+  const auto add = [&](std::size_t query, std::size_t row, float score) {
+    best[query].add(score, static_cast<std::int64_t>(row));
+  };
+  if (kernel.filter == nullptr) {
+    scan_tiles(PackedRows(queries, count, size(), kernel.rows), packed_, kernel, threshold, add);
+  } else {
+    const QuantisedGroups left(queries, count, size(), kernel.rows, quantised_);
+    filter_tiles(left, count, quantised_, this->count(), kernel, threshold, [&](std::size_t query, std::size_t row) {
+      const float score = kernel.dot(queries + query * size(), rows_ + row * size(), size()) * inverse_lengths_[row];
+      if (score > threshold(query)) add(query, row, score);
+    });
+  }
   std::vector<std::vector<Neighbour>> result(count);
   for (std::size_t i = 0; i < count; ++i) {
     const float scale = inverse_length(queries + i * size(), size(), kernel);

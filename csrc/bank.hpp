@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "packed.hpp"
+#include "quantised.hpp"
 #include "tile.hpp"
 
 namespace copytrace {
@@ -51,7 +52,9 @@ class Bank {
                   const TileKernel& kernel) const;
 
   const float* rows_;
+  std::vector<float> inverse_lengths_;
   PackedRows packed_;
+  QuantisedPanels quantised_;
 };
 
 }  // namespace copytrace

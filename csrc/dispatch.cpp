@@ -12,6 +12,7 @@ std::vector<const TileKernel*> available_kernels() {
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   if (avx2) kernels.push_back(&avx2_kernel());
   if (avx2 && avx512) kernels.push_back(&avx512_kernel());
+  if (avx2 && avx512 && __builtin_cpu_supports("avx512vnni")) kernels.push_back(&vnni_kernel());
 #endif
   return kernels;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "packed.hpp"
+#include "quantised.hpp"
 #include "tile.hpp"
 
 namespace copytrace {
@@ -41,6 +42,29 @@ void scan_tiles(const PackedRows& left, const PackedRows& right, const TileKerne
         for (; hits != 0; hits &= hits - 1) {
           const auto column = static_cast<std::size_t>(__builtin_ctz(hits));
           hit(row + r, first + column, tile[r * kPanelRows + column]);
+        }
+      }
+    }
+  }
+}
+
+// Calls hit(left row, right row) wherever the product may exceed threshold(left row), and surely wherever it does.
+template <typename Threshold, typename Hit>
+void filter_tiles(const QuantisedGroups& left, std::size_t left_rows, const QuantisedPanels& right,
+                  std::size_t right_rows, const TileKernel& kernel, const Threshold& threshold, const Hit& hit) {
+  float limits[kMaxTileRows] = {};
+  std::uint32_t masks[kMaxTileRows];
+  for (std::size_t first = 0; first < right_rows; first += kPanelRows) {
+    const std::size_t panel = first / kPanelRows;
+    const std::uint32_t valid = panel_mask(right_rows - first);
+    for (std::size_t row = 0; row < left_rows; row += kernel.rows) {
+      const std::size_t count = std::min(kernel.rows, left_rows - row);
+      for (std::size_t r = 0; r < count; ++r) limits[r] = left.limit(row + r, threshold(row + r));
+      kernel.filter(left.group(row / kernel.rows), right.panel(panel), right.quads(), right.corrections(panel),
+                    right.scales(panel), limits, masks);
+      for (std::size_t r = 0; r < count; ++r) {
+        for (std::uint32_t hits = masks[r] & valid; hits != 0; hits &= hits - 1) {
+          hit(row + r, first + static_cast<std::size_t>(__builtin_ctz(hits)));
         }
       }
     }

@@ -24,12 +24,18 @@ struct TileKernel {
   double (*squared_length)(const float* row, std::size_t size);
   // sum += (a - b) / ||a - b||; nothing where a equals b, since no direction leads from one to the other.
   void (*add_unit_difference)(const float* a, const float* b, std::size_t size, double* sum);
+  // Only where the processor multiplies bytes fast, null elsewhere; see quantised.hpp for the two layouts. Bit c of
+  // masks[r] is set where (sum over k of left[r, k] * right[c, k] - corrections[c]) * scales[c] > limits[r].
+  void (*filter)(const std::uint8_t* left, const std::int8_t* right, std::size_t quads, const std::int32_t* corrections,
+                 const float* scales, const float* limits, std::uint32_t* masks);
+  float (*dot)(const float* a, const float* b, std::size_t size);
 };
 
 const TileKernel& plain_kernel();
 #if defined(__x86_64__)
 const TileKernel& avx2_kernel();
 const TileKernel& avx512_kernel();
+const TileKernel& vnni_kernel();  // the same, and the byte filter
 #endif
 
 }  // namespace copytrace

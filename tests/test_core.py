@@ -94,6 +94,32 @@ def test_ties_go_to_the_first_row(isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kind", ["random", "clustered", "one large value", "long rows", "nearly equal"])
+def test_nearest_misses_nothing_whatever_the_values(isa: str, kind: str) -> None:
+    """The filter in eight bits may only drop what cannot be among the nearest: hardest where one value dwarfs the others."""
+    rng = np.random.default_rng(4)
+    bank, queries = rng.standard_normal((3000, 48)), rng.standard_normal((40, 48))
+    if kind == "clustered":
+        bank = bank[rng.integers(0, 5, 3000)] + 0.01 * bank
+    elif kind == "one large value":
+        bank[:, 3] *= 300
+        queries[:, 3] *= 300
+    elif kind == "long rows":
+        bank *= rng.uniform(1e-3, 1e3, (3000, 1))
+        queries *= rng.uniform(1e-3, 1e3, (40, 1))
+    elif kind == "nearly equal":
+        bank = bank[:1] + 1e-3 * bank
+    bank, queries = bank.astype(np.float32), queries.astype(np.float32)
+    cosines, indices = _core.Bank(bank).nearest(queries, 20, threads=2, isa=isa)
+    expected, _ = reference.nearest(queries, bank, 20)
+    np.testing.assert_allclose(cosines, expected, atol=3e-6)
+    exact = reference.nearest(queries, bank, 3000)
+    places = np.argsort(exact[1], axis=1)
+    chosen = np.take_along_axis(exact[0], np.take_along_axis(places, indices, axis=1), axis=1)
+    assert (chosen >= expected[:, -1:] - 3e-6).all()
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(("method", "beta"), METHODS)
 def test_adversarial_queries(isa: str, method: int, beta: float) -> None:
     rng = np.random.default_rng(2)
