@@ -93,6 +93,7 @@ def bad_images() -> dict[str, tuple[bytes, str]]:
         "bomb.png": (_png_header(50_000, 50_000), "limit"),
         "float.tif": (encoded(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"), "floating-point"),
         "noise.gif": (b"GIF89a" + bytes(range(256)), ""),
+        "postscript.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n", "not an image"),
         "photo.heic": (b"\x00\x00\x00\x18ftypheic" + bytes(64), "not an image"),
     }
 

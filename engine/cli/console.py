@@ -16,6 +16,10 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 PLAIN_SECONDS = 5.0
 
 
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM; not a KeyboardInterrupt, which the command line library would answer with exit code 1."""
+
+
 def print_result(result: Mapping[str, Any], text: str, as_json: bool) -> None:
     """One JSON object for machines, or the text for people."""
     print(json.dumps(dict(result), ensure_ascii=False) if as_json else text)

@@ -12,7 +12,7 @@ from ..describe.describer import Backend
 from ..embedder import Device, Output, Precision, Role
 from ..read import DEFAULT_PIXEL_LIMIT, IdRule
 from ..run import OnError, Summary
-from .console import errors, print_result, progress_bar
+from .console import Interrupted, errors, print_result, progress_bar
 
 SHOWN_FAILURES = 10
 
@@ -62,7 +62,7 @@ def embed(
                 on_error=on_error,
                 progress=progress,
             )
-    except KeyboardInterrupt:
+    except Interrupted:
         errors.print("interrupted; what is done is kept, run the same command with --resume to go on")
         raise typer.Exit(130) from None
     print_result(_as_dict(summary, output), _as_text(summary, output), as_json)

@@ -16,7 +16,7 @@ import typer
 from ..errors import CopytraceError
 from ..store.atomic import reason
 from . import demo, embed, score, search, submission
-from .console import errors
+from .console import Interrupted, errors
 
 app = typer.Typer(
     name="copytrace",
@@ -47,7 +47,8 @@ def options(
 def main() -> None:
     """Run the command line; the entry point of the console script."""
     warnings.filterwarnings("ignore", module="PIL")  # odd images end as a record in the output, not as a warning
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app()
     except CopytraceError as error:
@@ -57,6 +58,9 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         _fail(f"{error.filename}: {reason(error)}" if error.filename else reason(error))
+    except Interrupted:
+        errors.print("interrupted")
+        sys.exit(130)
     except MemoryError:
         _fail("out of memory")
 
@@ -67,4 +71,4 @@ def _fail(message: str) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise Interrupted

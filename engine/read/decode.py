@@ -3,7 +3,7 @@
 =====================  ==================================================================================================
 JPEG, 1 or 3 channels  OpenCV (libjpeg-turbo); decoded at 1/2, 1/4 or 1/8 of its size when both sides stay at least twice as
                        long as the network's square
-everything else        Pillow: PNG, WebP, GIF, BMP, TIFF and whatever else it reads; JPEG with 4 channels, too
+everything else        Pillow: PNG, WebP, GIF, BMP, TIFF, JPEG 2000, AVIF, PPM, and JPEG with 4 channels
 EXIF orientation       applied
 CMYK, YCCK, LAB        converted by Pillow's formulas, colour profiles are not used
 grey, palette          to RGB
@@ -20,8 +20,8 @@ bilinear otherwise. (Averaging by less than two costs more than decoding did and
 """
 
 import io
-import struct
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -36,6 +36,9 @@ DEFAULT_PIXEL_LIMIT = 1 << 27
 """134 million pixels: more than any camera's picture, and at most 400 MB once decoded."""
 
 Pixels = NDArray[np.uint8]
+
+# Everything else Pillow could open is left out: some of it, such as EPS, is handed to other programs.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "AVIF", "PPM")
 
 cv2.setNumThreads(1)  # images are decoded side by side; OpenCV must not split one of them as well
 
@@ -120,7 +123,7 @@ def _decode_jpeg(data: bytes, least: int, header: JpegHeader) -> Pixels:
 
 def _decode_with_pillow(data: bytes, pixel_limit: int) -> Pixels:
     try:
-        image = Pillow.open(io.BytesIO(data))
+        image = Pillow.open(io.BytesIO(data), formats=_available_formats())
         _check_size(*image.size, pixel_limit)
         image.load()
         return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
@@ -130,18 +133,15 @@ def _decode_with_pillow(data: bytes, pixel_limit: int) -> Pixels:
         raise UndecodableError("not an image, or of an unknown format") from None
     except Pillow.DecompressionBombError:
         raise UndecodableError(f"more pixels than the limit of {pixel_limit}") from None
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        IndexError,
-        TypeError,
-        KeyError,
-        MemoryError,
-        struct.error,
-    ) as error:
+    except Exception as error:  # decoders of damaged files raise whatever they come across
         raise UndecodableError(f"corrupt or truncated image: {error}".splitlines()[0]) from None
+
+
+@cache
+def _available_formats() -> tuple[str, ...]:
+    """Those of the formats that this build of Pillow has; it trips over the name of one it lacks."""
+    Pillow.init()
+    return tuple(name for name in _FORMATS if name in Pillow.OPEN)
 
 
 def _to_rgb(image: Pillow.Image) -> Pillow.Image:
