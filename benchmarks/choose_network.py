@@ -20,7 +20,7 @@ from copytrace.engine.read import stretch
 from copytrace.engine.score.metric import evaluate
 from copytrace.engine.score.tables import GroundTruth, ScoredPairs
 from copytrace.export.onnx import export_onnx, run_onnx
-from copytrace.train.attacks import CLASSES, attack
+from copytrace.train.attacks import CLASSES, Draw, attack_class
 from copytrace.train.model import DescriptorNetwork, GeM, imagenet_lite0
 from copytrace.train.projection import fit_pca
 
@@ -50,10 +50,10 @@ def validation_set(pool: list[np.ndarray], seed: int) -> tuple[list[np.ndarray],
     rng = np.random.default_rng(seed)
     references, others = pool[:REFERENCES], pool[REFERENCES:]
     sources = references[:COPIES] + others[:DISTRACTORS]
-    queries = [
-        attack(image, CLASSES[i % len(CLASSES)], rng, others[int(rng.integers(DISTRACTORS, len(others)))])
-        for i, image in enumerate(sources)
-    ]
+    queries = []
+    for i, image in enumerate(sources):
+        draw = Draw(rng, float(rng.uniform(0.2, 1.0)), lambda: others[int(rng.integers(DISTRACTORS, len(others)))])
+        queries.append(attack_class(image, draw, CLASSES[i % len(CLASSES)])[0])
     truth = GroundTruth.of([(f"q{i}", f"r{i}" if i < COPIES else "") for i in range(len(queries))])
     return references, queries, truth
 

@@ -13,7 +13,7 @@ from copytrace.engine.cli.console import progress_bar
 
 from conftest import PHOTOS
 
-VERBS = ["demo", "embed", "search", "evaluate", "calibrate", "submission"]
+VERBS = ["attack", "demo", "embed", "search", "evaluate", "calibrate", "submission"]
 
 
 def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -51,7 +51,7 @@ def test_demo_ends_with_score_and_paths(tmp_path: Path) -> None:
     assert float(next(line for line in lines if line.startswith("micro-AP")).split()[1]) > 0.7
     assert check_submission(tmp_path / "out" / "fb-isc-submission.h5") == []
     page = (tmp_path / "out" / "report.html").read_text()
-    assert page.count("data:image/jpeg") > 50 and "strong-crop" in page
+    assert page.count("data:image/jpeg") > 50 and "perspective" in page
 
 
 def test_embed_summary(tmp_path: Path) -> None:
@@ -68,13 +68,13 @@ def test_what_embed_writes(tmp_path: Path, kind: str) -> None:
     import h5py
 
     with h5py.File(tmp_path / "q.h5") as file:
-        assert file["descriptors"].shape == (100, 1280 if kind == "raw" else 256)
+        assert file["descriptors"].shape == (140, 1280 if kind == "raw" else 256)
         assert file.attrs["output"] == kind and file.attrs["precision"] == "float32"
 
 
 def test_search_modes(files: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.csv"
-    for options, rows in ((["--top", 50], 50), (["--k", 2], 200), (["--max-distance", 1e6], 20_000)):
+    for options, rows in ((["--top", 50], 50), (["--k", 2], 280), (["--max-distance", 1e6], 28_000)):
         found = json.loads(run("search", files / "q.h5", files / "r.h5", "-o", out, "--json", *options).stdout)
         assert found["pairs"] == rows and len(out.read_text().splitlines()) == rows + 1
     run("search", files / "q.h5", files / "r.h5", "-o", out, "--top", 5, "--k", 5, code=2)
@@ -84,7 +84,7 @@ def test_evaluate_prints_one_object_with_the_agreed_names(files: Path, tmp_path:
     pairs, truth = files / "pairs.csv", PHOTOS / "truth.csv"
     result = json.loads(run("evaluate", pairs, truth, "--json").stdout)
     names = ["micro_ap", "recall_at_p90", "threshold_at_p90", "positives", "pairs_used", "queries"]
-    assert list(result) == names and result["positives"] == 70 and result["pairs_used"] == 1000
+    assert list(result) == names and result["positives"] == 70 and result["pairs_used"] == 1400
     more = ["--classes", PHOTOS / "edits.csv", "--plot", tmp_path / "pr.png", "--report", tmp_path / "r.html"]
     pictures = ["--queries", PHOTOS / "queries", "--references", PHOTOS / "references"]
     text = run("evaluate", pairs, truth, *more, *pictures).stdout
@@ -92,7 +92,7 @@ def test_evaluate_prints_one_object_with_the_agreed_names(files: Path, tmp_path:
     assert (tmp_path / "pr.png").read_bytes().startswith(b"\x89PNG") and "base64" in (tmp_path / "r.html").read_text()
     assert (
         json.loads(run("evaluate", pairs, truth, "--json", "--no-cap", "--keep-unlabelled").stdout)["pairs_used"]
-        == 20_000
+        == 28_000
     )
     assert len(json.loads(run("evaluate", pairs, truth, "--json", *more[:2]).stdout)["classes"]) == 10
 
@@ -113,7 +113,7 @@ def test_submission_and_check(files: Path, tmp_path: Path) -> None:
     )
     assert "valid" in run("submission", "--check", out).stdout
     result = run("submission", "--check", out, "--phase", 1, code=1)
-    assert len(result.stdout.splitlines()) == 6
+    assert len(result.stdout.splitlines()) == 5
     assert json.loads(run("submission", "--check", out, "--phase", 1, "--json", code=1).stdout)["valid"] is False
     run("search", out, out, "-o", tmp_path / "p.csv")
     assert (tmp_path / "p.csv").read_text() == (files / "pairs.csv").read_text()

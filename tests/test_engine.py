@@ -40,7 +40,7 @@ def bundle(tmp_path: Path) -> Path:
 def test_paths_bytes_and_pixels_give_the_same_row(engine: Engine) -> None:
     path = PHOTOS / "references" / "R0000.jpg"
     pixels = np.asarray(Image.open(path).convert("RGB"))
-    png = path.parent.parent / "queries" / "Q0000.jpg"
+    png = path.parent.parent / "queries" / "Q00000.jpg"
     rows = engine.embed([path, str(path), path.read_bytes(), png])
     assert rows.shape == (4, engine.dimension) == (4, 256) and rows.dtype == np.float32
     assert (rows[0] == rows[1]).all() and (rows[0] == rows[2]).all() and (rows[0] != rows[3]).any()

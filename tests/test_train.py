@@ -13,7 +13,6 @@ from copytrace.export.default_bundle import build, load_pixels, spread
 from copytrace.export.int8 import quantize_int8
 from copytrace.export.onnx import ParityError, check_parity, cosines, export_onnx, run_onnx
 from copytrace.export.stem import widen
-from copytrace.train.attacks import CLASSES, attack
 from copytrace.train.demo_photos import REFERENCES
 from copytrace.train.model import DescriptorNetwork, GeM, imagenet_lite0
 from copytrace.train.projection import fit_pca
@@ -74,18 +73,6 @@ def test_pca_is_the_svd() -> None:
         fit_pca(x[:8], 8)
     with pytest.raises(ValueError, match="fewer than 8"):
         fit_pca(np.repeat(x[:, :1], 20, axis=1), 8)
-
-
-@pytest.mark.parametrize("name", CLASSES)
-def test_attacks_are_seeded_and_leave_their_input_alone(name: str) -> None:
-    image, background = (decode((PHOTOS / "references" / f"R000{i}.jpg").read_bytes(), 100) for i in (0, 1))
-    before = image.copy()
-    state = np.random.get_state()[1].copy()
-    for seed in range(30):
-        first = attack(image, name, np.random.default_rng(seed), background)
-        assert (first == attack(image, name, np.random.default_rng(seed), background)).all()
-        assert first.dtype == np.uint8 and first.ndim == 3 and first.shape[2] == 3 and min(first.shape[:2]) >= 4
-    assert (image == before).all() and (np.random.get_state()[1] == state).all()
 
 
 def test_onnx_computes_what_torch_does(network: DescriptorNetwork, pixels: np.ndarray, tmp_path: Path) -> None:
@@ -154,10 +141,10 @@ def test_writing_and_reading_a_bundle(tmp_path: Path) -> None:
     write_bundle(parts, tmp_path / "b")
     bundle = Bundle(tmp_path / "b")
     assert bundle.network("int8").batch == 4 and (bundle.bank == source.bank[:10]).all()
-    paths = [PHOTOS / "queries" / "Q0000.jpg"]
+    paths = [PHOTOS / "queries" / "Q00000.jpg"]
     assert (Engine(tmp_path / "b").embed(paths) == Engine().embed(paths)).all()
 
 
 def test_helpers() -> None:
     assert spread(10, 3).tolist() == [0, 4, 9] and spread(2, 5).tolist() == [0, 1]
-    assert load_pixels([PHOTOS / "queries"], 8).shape == (100, 8, 8, 3)
+    assert load_pixels([PHOTOS / "queries"], 8).shape == (140, 8, 8, 3)

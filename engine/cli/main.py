@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import warnings
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from types import FrameType
 from typing import Annotated
 
@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 for command in (demo.demo, embed.embed, search.search, score.evaluate, score.calibrate, submission.submission):
     app.command()(command)
+for verb in entry_points(group="copytrace.verbs"):  # what training and export add; the engine does not import them
+    app.command(verb.name)(verb.load())
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,143 @@
+"""Attacks: each exists, is seeded, leaves its input and everything global alone, and can be seen through."""
+
+import csv
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from copytrace.engine import BadImageError, Engine, StoreError
+from copytrace.engine.read import Image, open_source
+from copytrace.train.attack_set import load, make_queries, write_set
+from copytrace.train.attacks import ATTACKS, CLASSES, Draw, attack_class, random_chain
+from copytrace.train.contact_sheet import contact_sheet
+
+from conftest import PHOTOS
+
+PAPER = 25  # attacks in the table, the three new ones included
+REFERENCES = sorted((PHOTOS / "references").glob("*.jpg"))
+
+
+def photo(index: int) -> np.ndarray:
+    return load(Image(str(index), REFERENCES[index].read_bytes))
+
+
+def draw(seed: int, intensity: float) -> Draw:
+    return Draw(np.random.default_rng(seed), intensity, lambda: photo(150))
+
+
+def test_the_table_is_complete() -> None:
+    assert len(ATTACKS) == PAPER and len(set(ATTACKS.values())) == PAPER
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("intensity", [0.0, 0.5, 1.0])
+def test_attacks_are_seeded_and_touch_nothing_else(name: str, intensity: float) -> None:
+    image = photo(0)
+    before, numpy_state, python_state = image.copy(), np.random.get_state()[1].copy(), random.getstate()
+    for seed in range(12):
+        first = ATTACKS[name](image, draw(seed, intensity))
+        assert np.array_equal(first, ATTACKS[name](image, draw(seed, intensity)))
+        assert first.dtype == np.uint8 and first.ndim == 3 and first.shape[2] == 3 and min(first.shape[:2]) >= 8
+        assert first.flags.c_contiguous and not np.shares_memory(first, image)
+        assert first.shape != image.shape or (first != image).any()
+    assert (image == before).all() and (np.random.get_state()[1] == numpy_state).all()
+    assert random.getstate() == python_state
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (200, 3), (17, 17), (640, 480)])
+def test_attacks_take_pictures_of_any_shape(name: str, shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    for seed in range(4):
+        result = ATTACKS[name](image, draw(seed, 1.0))
+        assert result.dtype == np.uint8 and result.shape[2] == 3 and min(result.shape[:2]) >= 1
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_mild_attacks_are_recoverable(name: str, engine: Engine) -> None:
+    """Of 200 references, the right one is among the five nearest for most pictures that were attacked mildly."""
+    references = engine.embed(REFERENCES)
+    chosen = range(0, 100, 5)
+    attacked = engine.embed([ATTACKS[name](photo(i), draw(i, 0.1)) for i in chosen])
+    scores = attacked @ references.T
+    ranks = [(scores[row] > scores[row, i]).sum() for row, i in enumerate(chosen)]
+    assert np.mean(np.array(ranks) < 5) >= 0.6
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_classes_and_chains(name: str) -> None:
+    for seed in range(10):
+        result, attacks = attack_class(photo(1), draw(seed, 0.0 if seed < 5 else 1.0), name)
+        assert set(attacks) <= set(ATTACKS) and len(set(attacks)) == len(attacks) and result.dtype == np.uint8
+        assert (2 <= len(attacks) <= 4) if name == "chain" else (1 <= len(attacks) <= 2)
+    assert {len(random_chain(draw(seed, 1.0))) for seed in range(60)} == {1, 2, 3, 4}
+    assert {len(random_chain(draw(seed, 0.0))) for seed in range(20)} == {1}
+
+
+def test_intensity_makes_attacks_stronger(engine: Engine) -> None:
+    originals = engine.embed(REFERENCES[:20])
+
+    def closeness(intensity: float) -> float:
+        attacked = [
+            ATTACKS[name](photo(i), draw(i, intensity)) for i in range(20) for name in ("crop", "blur", "opacity")
+        ]
+        return float((engine.embed(attacked).reshape(20, 3, -1) * originals[:, None]).sum(axis=2).mean())
+
+    assert closeness(0.0) > closeness(0.5) > closeness(1.0)
+
+
+def test_sets_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    source = open_source(PHOTOS / "references")
+    sets = [list(make_queries(source, 60, seed)) for seed in (1, 1, 2)]
+    assert sets[0] == sets[1] != sets[2]
+    assert list(make_queries(source, 20, 1)) == sets[0][:20]
+    assert len({query.reference for query in sets[0]}) == 60 and {query.class_name for query in sets[0]} == set(CLASSES)
+
+
+def test_a_set_on_disk(tmp_path: Path) -> None:
+    source, distractors = open_source(PHOTOS / "references"), open_source(PHOTOS / "queries")
+    assert write_set(make_queries(source, 40, 0, distractors), tmp_path / "set") == 40
+    with (tmp_path / "set" / "truth.csv").open(newline="") as file:
+        truth = list(csv.DictReader(file))
+    assert sum(row["reference_id"] == "" for row in truth) == 20
+    with (tmp_path / "set" / "edits.csv").open(newline="") as file:
+        assert {row["class_name"] for row in csv.DictReader(file)} == set(CLASSES)
+    files = sorted((tmp_path / "set" / "queries").iterdir())
+    assert [path.stem for path in files] == [row["query_id"] for row in truth]
+    assert all(max(cv2.imread(str(path)).shape[:2]) > 8 for path in files)
+    with pytest.raises(StoreError, match="not empty"):
+        write_set(make_queries(source, 1, 0), tmp_path / "set")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="cannot be written"):
+        write_set(make_queries(source, 1, 0), tmp_path / "file")
+
+
+def test_bad_images_stop_a_set(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"junk")
+    with pytest.raises(BadImageError, match="bad"):
+        list(make_queries(open_source(tmp_path), 1, 0))
+
+
+def test_the_verb(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "copytrace"), "attack", str(PHOTOS / "references"), "--json"]
+    result = subprocess.run([*command, "-o", str(tmp_path / "set"), "--count", "30"], capture_output=True, text=True)
+    assert result.returncode == 0 and json.loads(result.stdout)["queries"] == 30
+    assert len(list((tmp_path / "set" / "queries").iterdir())) == 30
+    again = subprocess.run([*command, "-o", str(tmp_path / "set"), "--count", "30"], capture_output=True, text=True)
+    assert again.returncode == 1 and len(again.stderr.splitlines()) == 1
+
+
+def test_contact_sheet_shows_every_attack() -> None:
+    sheet = contact_sheet(photo(0), photo(1))
+    assert sheet.shape[1] == 2 * 4 * 120 and sheet.shape[0] == 13 * 138

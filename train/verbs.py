@@ -1,0 +1,33 @@
+"""Verbs that training adds to the command ``copytrace``; the engine finds them as entry points and never imports them."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from copytrace.engine.read import open_source
+
+
+def attack(
+    source: Annotated[
+        Path, typer.Argument(help="Images to attack: a folder, an uncompressed tar or a text file of paths.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A new folder: queries/, truth.csv, edits.csv.")],
+    count: Annotated[int, typer.Option(min=1, help="Queries to make.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same queries.")] = 0,
+    distractors: Annotated[
+        Path | None, typer.Option(help="Images without a reference: every second query is one of them.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> None:
+    """Make edited queries with ground truth from any images, to measure and calibrate on."""
+    from .attack_set import make_queries, write_set
+
+    start = time.perf_counter()
+    others = None if distractors is None else open_source(distractors)
+    made = write_set(make_queries(open_source(source), count, seed, others), output)
+    seconds = time.perf_counter() - start
+    result = {"output": str(output), "queries": made, "seconds": round(seconds, 3)}
+    print(json.dumps(result) if as_json else f"{made} queries in {seconds:.1f} s: {output}")
