@@ -68,7 +68,12 @@ def embed_source(
     output = output or embedder.output_for(role)
     check_place(path)
     attributes = _attributes(embedder, role, output)
-    identity = {**attributes, "source": source.fingerprint(), "pixel_limit": embedder.pixel_limit}
+    identity = {
+        **attributes,
+        "source": source.fingerprint(),
+        "pixel_limit": embedder.pixel_limit,
+        "backend": embedder.describer.backend,
+    }
     attributes["run"] = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     if resume and (read_attributes(path) or {}).get("run") == attributes["run"]:
         with open_descriptors(path) as file:
@@ -78,13 +83,13 @@ def embed_source(
     try:
         resumed_at = journal.images
         failed = [BadImage(*pair) for part in journal.slices() for pair in _failures(part)]
+        _check_failures(failed, on_error)
         stream = embed_stream(embedder, source.starting_at(resumed_at), output, timers)
         with closing(_committed(stream, journal, timers)) as parts_done:
             for done, part in parts_done:
                 failed += [BadImage(*pair) for pair in _failures(part)]
                 progress(done, len(source), len(failed))
-                if failed and on_error == "fail":
-                    raise BadImageError(f"{failed[0].id}: {failed[0].reason}")
+                _check_failures(failed, on_error)
         with timers.measure("write HDF5"):
             parts = (([name for name, why in part.items if why is None], part.rows) for part in journal.slices())
             shape = (journal.embedded, journal.dimension)
@@ -113,14 +118,19 @@ def _committed(
 
     try:
         for part in stream:
-            waiting.append(part)
             done += len(part.items)
             yield done, part
+            waiting.append(part)  # not before it was accepted: an image that ends the run is tried again on resume
             if time.perf_counter() - last > COMMIT_SECONDS or sum(len(w.rows) for w in waiting) >= COMMIT_ROWS:
                 commit()
                 last = time.perf_counter()
     finally:
         commit()  # also when interrupted: what is done need not be done again
+
+
+def _check_failures(failed: list[BadImage], on_error: OnError) -> None:
+    if failed and on_error == "fail":
+        raise BadImageError(f"{failed[0].id}: {failed[0].reason}")
 
 
 def _failures(part: Slice) -> list[tuple[str, str]]:

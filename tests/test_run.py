@@ -84,6 +84,30 @@ def test_failing_at_the_first_bad_image_leaves_no_file(tmp_path: Path) -> None:
         Engine().embed_source(tmp_path / "odd", tmp_path / "out.h5", ids="path", on_error="fail")
 
 
+def test_a_mended_image_lets_a_failed_run_resume(photos: Path, tmp_path: Path) -> None:
+    good = (photos / "R0020.jpg").read_bytes()
+    (photos / "R0020.jpg").write_bytes(b"broken")
+    assert embed(photos, tmp_path / "out.h5", "--on-error", "fail").returncode == 1
+    (photos / "R0020.jpg").write_bytes(good)
+    assert embed(photos, tmp_path / "out.h5", "--on-error", "fail", "--resume").returncode == 0
+    Engine().embed_source(photos, tmp_path / "clean.h5")
+    assert descriptors(tmp_path / "out.h5") == descriptors(tmp_path / "clean.h5")
+
+
+def test_a_recorded_failure_ends_a_run_that_allows_none(photos: Path, tmp_path: Path) -> None:
+    (photos / "R0000.jpg").write_bytes(b"broken")
+    engine = Engine()
+
+    def stop(done: int, total: int, failed: int) -> None:
+        if done > 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.embed_source(photos, tmp_path / "out.h5", progress=stop)
+    with pytest.raises(BadImageError, match="R0000"):
+        engine.embed_source(photos, tmp_path / "out.h5", resume=True, on_error="fail")
+
+
 def test_only_bad_images_is_a_failure_that_lists_them(tmp_path: Path) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.jpg").write_bytes(b"x")

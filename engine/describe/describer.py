@@ -44,7 +44,7 @@ class Describer:
     ) -> None:
         self._projection = projection
         self._bank = bank
-        self._backend = backend
+        self.backend = backend
         self._threads = threads
         if backend == "native":
             self._core = _core.Projection(projection.mean, projection.components, projection.eigenvalues)
@@ -59,7 +59,7 @@ class Describer:
 
         Raises: ValueError on wrong shapes or dtypes and on NaN.
         """
-        if self._backend == "native":
+        if self.backend == "native":
             return self._core.apply(raw, threads=self._threads)
         p = self._projection
         return reference.project(raw, p.mean, p.components, p.eigenvalues)
@@ -72,7 +72,7 @@ class Describer:
         if self._bank is None:
             raise ValueError("query normalisation needs a bank, and there is none")
         constants = {"beta": how.beta, "cosines": how.cosines, "directions": how.directions}
-        if self._backend == "numpy":
+        if self.backend == "numpy":
             return reference.normalise(self.project(raw), self._bank, method=how.method, **constants)  # type: ignore[arg-type]
         assert self._core_bank is not None
         return _core.describe_queries(
