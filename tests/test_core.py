@@ -135,6 +135,17 @@ def test_adversarial_queries(isa: str, method: int, beta: float) -> None:
     assert (result[3] == 0).all() or method == 2
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("method", "beta"), METHODS)
+def test_a_query_far_from_the_whole_bank_stays_where_it_is(isa: str, method: int, beta: float) -> None:
+    """A negative mean cosine counts as zero."""
+    rng = np.random.default_rng(3)
+    bank = unit(np.eye(8)[:1] + 0.1 * rng.standard_normal((40, 8)))
+    query = -unit(np.eye(8)[:1])
+    assert (_core.Bank(bank).normalise(query, method=method, beta=beta, isa=isa) == query).all()
+    assert (reference.normalise(query, bank, method=method, beta=beta) == query).all()
+
+
 @pytest.mark.parametrize("method", [1, 2])
 def test_query_equal_to_all_bank_rows_takes_no_direction(method: int) -> None:
     row = unit(np.ones((1, 8)))
