@@ -38,6 +38,8 @@ Bank::Bank(const float* rows, std::size_t count, std::size_t size)
 
 std::vector<std::vector<Neighbour>> Bank::search_block(const float* queries, std::size_t count, std::size_t k,
                                                        const TileKernel& kernel) const {
+  std::vector<float> scales(count);  // first, because this refuses rows that are not finite
+  for (std::size_t i = 0; i < count; ++i) scales[i] = inverse_length(queries + i * size(), size(), kernel);
   std::vector<NearestK> best(count, NearestK(k));
   const auto threshold = [&](std::size_t query) { return best[query].threshold(); };
   const auto add = [&](std::size_t query, std::size_t row, float score) {
@@ -54,9 +56,8 @@ std::vector<std::vector<Neighbour>> Bank::search_block(const float* queries, std
   }
   std::vector<std::vector<Neighbour>> result(count);
   for (std::size_t i = 0; i < count; ++i) {
-    const float scale = inverse_length(queries + i * size(), size(), kernel);
     result[i] = best[i].sorted();
-    for (Neighbour& neighbour : result[i]) neighbour.cosine *= scale;
+    for (Neighbour& neighbour : result[i]) neighbour.cosine *= scales[i];
   }
   return result;
 }

@@ -9,9 +9,9 @@
 namespace copytrace {
 
 namespace {
-constexpr std::size_t kProjectionRows =
-    96;  // rows projected together: half a megabyte of embeddings at 1280 dimensions
-}
+// Rows projected together: half a megabyte of embeddings at 1280 dimensions.
+constexpr std::size_t kProjectionRows = 96;
+}  // namespace
 
 std::vector<float> Projection::inverse_roots(const float* eigenvalues, std::size_t count) {
   std::vector<float> roots(count);

@@ -21,6 +21,7 @@ from .score import (
     Ranking,
     ScoredPairs,
     evaluate,
+    evaluate_ranking,
     rank_pairs,
     read_pairs,
     read_truth,
@@ -118,12 +119,17 @@ class Found:
     query_ids: list[str]
     reference_ids: list[str]
 
+    def queries(self) -> list[str]:
+        """The query's id of every pair."""
+        return [self.query_ids[i] for i in self.pairs.queries.tolist()]
+
+    def references(self) -> list[str]:
+        """The reference's id of every pair."""
+        return [self.reference_ids[i] for i in self.pairs.references.tolist()]
+
     def scored(self) -> ScoredPairs:
-        return ScoredPairs(
-            [self.query_ids[i] for i in self.pairs.queries.tolist()],
-            [self.reference_ids[i] for i in self.pairs.references.tolist()],
-            self.pairs.scores,
-        )
+        """The pairs as a table that can be evaluated."""
+        return ScoredPairs(self.queries(), self.references(), self.pairs.scores)
 
 
 def search(
@@ -169,9 +175,8 @@ def _ranks(ids: list[str], path: Path) -> NDArray[np.int64]:
 
 def save_pairs(found: Found, path: PathLike) -> None:
     """Write ``pairs.csv`` whole or not at all. Raises: StoreError."""
-    scored = found.scored()
     with replacing(Path(path)) as temporary:
-        write_pairs(temporary, scored.queries, scored.references, scored.scores)
+        write_pairs(temporary, found.queries(), found.references(), found.pairs.scores)
 
 
 @dataclass(frozen=True)
@@ -205,8 +210,7 @@ def score_pairs(
         part = truth.restricted_to({query for query in truth.queries if labels and labels.get(query) == name})
         if part.positives:
             classes[name] = evaluate(pairs, part, cap=cap)
-    evaluation = evaluate(pairs, truth, drop_unlabelled=drop_unlabelled, cap=cap)
-    return Scored(pairs, truth, ranking, evaluation, classes)
+    return Scored(pairs, truth, ranking, evaluate_ranking(ranking, len(truth.queries)), classes)
 
 
 def save_report(

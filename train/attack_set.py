@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from copytrace.engine import BadImageError, StoreError
+from copytrace.engine.pipeline import map_ordered
 from copytrace.engine.read import DEFAULT_PIXEL_LIMIT, Image, Source, UndecodableError
 from copytrace.engine.read.decode import decode_full
 from copytrace.engine.threads import cpu_count
@@ -83,8 +84,8 @@ def make_queries(source: Source, count: int, seed: int, distractors: Source | No
         jpeg = cv2.imencode(".jpg", cv2.cvtColor(edited, cv2.COLOR_RGB2BGR), quality)[1].tobytes()
         return Query(f"Q{number:05d}", jpeg, image.id if copy else "", class_name, draw.intensity, attacks)
 
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        yield from pool.map(make, range(count))
+    with ThreadPoolExecutor(cpu_count()) as workers:
+        yield from map_ordered(workers, make, range(count), 4 * cpu_count())
 
 
 def write_set(queries: Iterator[Query], folder: Path) -> int:
@@ -96,7 +97,6 @@ def write_set(queries: Iterator[Query], folder: Path) -> int:
         (folder / "queries").mkdir(parents=True, exist_ok=True)
         if any((folder / "queries").iterdir()):
             raise StoreError(f"{folder / 'queries'}: is not empty; give a new folder")
-        count = 0
         with (
             (folder / "truth.csv").open("w", newline="", encoding="utf-8") as truth,
             (folder / "edits.csv").open("w", newline="", encoding="utf-8") as edits,
@@ -104,10 +104,12 @@ def write_set(queries: Iterator[Query], folder: Path) -> int:
             truth_rows, edit_rows = (csv.writer(file, lineterminator="\n") for file in (truth, edits))
             truth_rows.writerow(("query_id", "reference_id"))
             edit_rows.writerow(("query_id", "class_name", "intensity", "attacks"))
-            for count, query in enumerate(queries, 1):  # noqa: B007 - its last value is the result
+            count = 0
+            for query in queries:
                 (folder / "queries" / f"{query.id}.jpg").write_bytes(query.jpeg)
                 truth_rows.writerow((query.id, query.reference))
                 edit_rows.writerow((query.id, query.class_name, f"{query.intensity:.3f}", "+".join(query.attacks)))
+                count += 1
         return count
     except OSError as error:
         raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error

@@ -71,15 +71,23 @@ class Describer:
         """
         if self._bank is None:
             raise ValueError("query normalisation needs a bank, and there is none")
-        constants = {"beta": how.beta, "cosines": how.cosines, "directions": how.directions}
         if self.backend == "numpy":
-            return reference.normalise(self.project(raw), self._bank, method=how.method, **constants)  # type: ignore[arg-type]
+            return reference.normalise(
+                self.project(raw),
+                self._bank,
+                method=how.method,
+                beta=how.beta,
+                cosines=how.cosines,
+                directions=how.directions,
+            )
         assert self._core_bank is not None
         return _core.describe_queries(
             self._core,
             self._core_bank,
             raw,
             method=how.method,
+            beta=how.beta,
+            cosines=how.cosines,
+            directions=how.directions,
             threads=self._threads,
-            **constants,  # type: ignore[arg-type]
         )

@@ -1,18 +1,21 @@
 """Precision-recall curve and score histogram, as PNG."""
 
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from .metric import Evaluation, Ranking
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _RIGHT, _WRONG, _LINE = "#2a7f62", "#c8553d", "#1f3a5f"
 
 
 def precision_recall_png(ranking: Ranking, evaluation: Evaluation) -> bytes:
     """The curve over all rows, with the point of recall at 90 % precision."""
-    figure = Figure(figsize=(5.2, 3.8), layout="constrained")
+    figure = _new_figure()
     axes = figure.add_subplot()
     axes.plot(ranking.recall, ranking.precision, color=_LINE, linewidth=1.6)
     if evaluation.threshold_at_p90 is not None:
@@ -26,7 +29,7 @@ def precision_recall_png(ranking: Ranking, evaluation: Evaluation) -> bytes:
 
 def score_histogram_png(ranking: Ranking) -> bytes:
     """How many right and wrong pairs have which score."""
-    figure = Figure(figsize=(5.2, 3.8), layout="constrained")
+    figure = _new_figure()
     axes = figure.add_subplot()
     if len(ranking.scores):
         bins = np.histogram_bin_edges(ranking.scores, bins=60)
@@ -39,7 +42,13 @@ def score_histogram_png(ranking: Ranking) -> bytes:
     return _png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def _new_figure() -> "Figure":
+    from matplotlib.figure import Figure  # half of the engine's import time, and only plots need it
+
+    return Figure(figsize=(5.2, 3.8), layout="constrained")
+
+
+def _png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

@@ -66,12 +66,12 @@ def _nearest_in_block(queries: Queries, references: Float32, k: int, threads: in
     # Where the spare neighbours all lie within rounding of the k-th, more may tie with it: look again, by distance.
     slack = rounding(references.shape[1], queries.longest, float((references**2).sum(1).max()))
     crowded = np.flatnonzero(distances[:, -1] <= distances[:, wanted - 1] + 2 * slack)
-    limits = np.partition(exact.reshape(-1, asked), wanted - 1, axis=1)[:, wanted - 1]
     if not len(crowded):
         return pairs
+    limits = np.partition(exact.reshape(-1, asked)[crowded], wanted - 1, axis=1)[:, wanted - 1]
     block = Block(references)
     parts = [pairs[~np.isin(rows, crowded)]]
-    for row in crowded:
-        again = block.within(Queries(queries.rows[row : row + 1]), float(limits[row]), threads)
+    for row, limit in zip(crowded.tolist(), limits.tolist(), strict=True):
+        again = block.within(Queries(queries.rows[row : row + 1]), limit, threads)
         parts.append(Pairs(again.queries + row, again.references, again.distances))
     return Pairs.join(parts)

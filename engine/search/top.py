@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..errors import SearchError
 from ..threads import cpu_count
 from .pairs import QUERY_ROWS, REFERENCE_ROWS, Float32, Indices, Pairs, Ranks, Rows, blocks, check_dimensions, load
 from .scan import Block, Queries, rounding
@@ -68,7 +69,7 @@ def top_pairs(
     """
     check_dimensions(queries, references)
     if k < 1:
-        raise ValueError("k must be at least 1")
+        raise SearchError("k must be at least 1")
     wanted = min(k, queries.shape[0] * references.shape[0])
     all_queries = load(queries, 0, queries.shape[0])
     parts = [(start, Queries(rows)) for start, rows in blocks(all_queries, query_rows)]
