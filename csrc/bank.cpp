@@ -12,12 +12,17 @@ namespace copytrace {
 
 namespace {
 
+constexpr double kShortest = 1e-30;
+constexpr double kLongest = 1e30;
+
+// 0 for a row too short to have a direction. Within these lengths no product with a unit row leaves float32, so that
+// every score is a number: the search counts on finding k of them.
 float inverse_length(const float* row, std::size_t size, const TileKernel& kernel) {
-  const double squared = kernel.squared_length(row, size);
-  if (!std::isfinite(squared)) {
-    throw std::invalid_argument("a descriptor has NaN or infinite values; remove that row first");
+  const double length = std::sqrt(kernel.squared_length(row, size));
+  if (!(length <= kLongest)) {
+    throw std::invalid_argument("a descriptor has NaN, infinite or overflowing values; remove that row first");
   }
-  return squared > 0.0 ? static_cast<float>(1.0 / std::sqrt(squared)) : 0.0f;
+  return length >= kShortest ? static_cast<float>(1.0 / length) : 0.0f;
 }
 
 std::vector<float> inverse_lengths(const float* rows, std::size_t count, std::size_t size) {
@@ -38,27 +43,28 @@ Bank::Bank(const float* rows, std::size_t count, std::size_t size)
 
 std::vector<std::vector<Neighbour>> Bank::search_block(const float* queries, std::size_t count, std::size_t k,
                                                        const TileKernel& kernel) const {
-  std::vector<float> scales(count);  // first, because this refuses rows that are not finite
-  for (std::size_t i = 0; i < count; ++i) scales[i] = inverse_length(queries + i * size(), size(), kernel);
+  std::vector<float> unit(count * size());
+  for (std::size_t i = 0; i < count; ++i) {
+    const float scale = inverse_length(queries + i * size(), size(), kernel);
+    for (std::size_t k = 0; k < size(); ++k) unit[i * size() + k] = queries[i * size() + k] * scale;
+  }
   std::vector<NearestK> best(count, NearestK(k));
   const auto threshold = [&](std::size_t query) { return best[query].threshold(); };
   const auto add = [&](std::size_t query, std::size_t row, float score) {
     best[query].add(score, static_cast<std::int64_t>(row));
   };
   if (kernel.filter == nullptr) {
-    scan_tiles(PackedRows(queries, count, size(), kernel.rows), packed_, kernel, threshold, add);
+    scan_tiles(PackedRows(unit.data(), count, size(), kernel.rows), packed_, kernel, threshold, add);
   } else {
-    const QuantisedGroups left(queries, count, size(), kernel.rows, quantised_);
+    const QuantisedGroups left(unit.data(), count, size(), kernel.rows, quantised_);
     filter_tiles(left, count, quantised_, this->count(), kernel, threshold, [&](std::size_t query, std::size_t row) {
-      const float score = kernel.dot(queries + query * size(), rows_ + row * size(), size()) * inverse_lengths_[row];
+      const float score =
+          kernel.dot(unit.data() + query * size(), rows_ + row * size(), size()) * inverse_lengths_[row];
       if (score > threshold(query)) add(query, row, score);
     });
   }
   std::vector<std::vector<Neighbour>> result(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    result[i] = best[i].sorted();
-    for (Neighbour& neighbour : result[i]) neighbour.cosine *= scales[i];
-  }
+  for (std::size_t i = 0; i < count; ++i) result[i] = best[i].sorted();
   return result;
 }
 

@@ -11,6 +11,7 @@ namespace copytrace {
 namespace {
 // Rows projected together: half a megabyte of embeddings at 1280 dimensions.
 constexpr std::size_t kProjectionRows = 96;
+constexpr double kShortestSquared = 1e-60;  // of a row that has a direction
 }  // namespace
 
 std::vector<float> Projection::inverse_roots(const float* eigenvalues, std::size_t count) {
@@ -40,7 +41,10 @@ void normalise_row(float* row, std::size_t size, const TileKernel& kernel) {
   if (!std::isfinite(sum)) {
     throw std::invalid_argument("an embedding has NaN, infinite or overflowing values; remove that row first");
   }
-  if (sum == 0.0) return;
+  if (sum < kShortestSquared) {
+    std::fill_n(row, size, 0.0f);
+    return;
+  }
   const double inverse = 1.0 / std::sqrt(sum);
   for (std::size_t i = 0; i < size; ++i) row[i] = static_cast<float>(row[i] * inverse);
 }

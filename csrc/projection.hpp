@@ -30,7 +30,7 @@ class Projection {
   std::vector<float> bias_;  // -mean @ weights^T
 };
 
-// Scales a row to unit length, a row of zeros left as it is. Throws std::invalid_argument when it is not finite.
+// Scales a row to unit length, one shorter than 1e-30 to zeros. Throws std::invalid_argument when it is not finite.
 void normalise_row(float* row, std::size_t size, const TileKernel& kernel);
 
 }  // namespace copytrace

@@ -136,6 +136,30 @@ def test_adversarial_queries(isa: str, method: int, beta: float) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS)
+def test_lengths_from_denormal_to_huge(isa: str) -> None:
+    rng = np.random.default_rng(0)
+    bank, queries = rng.standard_normal((50, 16)), rng.standard_normal((9, 16))
+    for rows, start in ((bank, 3), (queries, 1)):
+        for i, length in enumerate((1e-42, 1e-38, 1e-31, 1e-28, 1e-15, 1e15, 1e28)):
+            rows[start + i] *= length
+    bank, queries = bank.astype(np.float32), queries.astype(np.float32)
+    for k in (3, 50):
+        cosines, indices = _core.Bank(bank).nearest(queries, k, isa=isa)
+        np.testing.assert_allclose(cosines, reference.nearest(queries, bank, k)[0], atol=1e-6)
+        assert all(len(set(row)) == k for row in indices.tolist())
+    for method, beta in METHODS:
+        moved = _core.Bank(bank).normalise(queries, method=method, beta=beta, isa=isa)
+        np.testing.assert_allclose(
+            moved, reference.normalise(queries, bank, method=method, beta=beta), rtol=1e-4, atol=2e-5
+        )
+    for rows in (np.full((1, 16), 1e35, np.float32), np.full((1, 16), np.inf, np.float32)):
+        with pytest.raises(ValueError, match="overflowing"):
+            _core.Bank(bank).nearest(rows, 3, isa=isa)
+        with pytest.raises(ValueError, match="overflowing"):
+            _core.Bank(rows)
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize(("method", "beta"), METHODS)
 def test_a_query_far_from_the_whole_bank_stays_where_it_is(isa: str, method: int, beta: float) -> None:
     """A negative mean cosine counts as zero."""

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+SHORTEST = 1e-30
+
 
 def _unit(rows: Float64) -> Float64:
-    """Rows scaled to unit length; rows of zeros stay zeros."""
+    """Rows scaled to unit length; rows shorter than 1e-30 have no direction and become zeros."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    result: Float64 = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    result: Float64 = np.divide(rows, length, out=np.zeros_like(rows), where=length >= SHORTEST)
     return result
 
 
