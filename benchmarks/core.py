@@ -10,27 +10,28 @@ from copytrace.engine.describe import reference
 
 from .harness import Ratio, interleave, ratio
 
-ROWS, INPUTS, OUTPUTS = 4096, 1280, 256
+ROWS, INPUTS, OUTPUTS = (4096, 16_384), 1280, 256
 BANK, QUERIES, NEAREST, BETA = 100_000, 1000, 100, 1.8
-REPEATS = 20
+PROJECTED_PER_ROUND = 81_920
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def repeated(function: Callable[[], object]) -> Callable[[], object]:
-    return lambda: [function() for _ in range(REPEATS)]
+def repeated(function: Callable[[], object], times: int) -> Callable[[], object]:
+    return lambda: [function() for _ in range(times)]
 
 
 def run(threads: int, rounds: int) -> list[Ratio]:
     faiss.omp_set_num_threads(threads)
     rng = np.random.default_rng(0)
-    return [*projection(rng, threads, rounds), *normalisation(rng, threads, rounds)]
+    projections = [ratio for count in ROWS for ratio in projection(rng, count, threads, rounds)]
+    return [*projections, *normalisation(rng, threads, rounds)]
 
 
-def projection(rng: np.random.Generator, threads: int, rounds: int) -> list[Ratio]:
-    raw = rng.standard_normal((ROWS, INPUTS), dtype=np.float32)
+def projection(rng: np.random.Generator, count: int, threads: int, rounds: int) -> list[Ratio]:
+    raw = rng.standard_normal((count, INPUTS), dtype=np.float32)
     mean = rng.standard_normal(INPUTS, dtype=np.float32)
     components = rng.standard_normal((OUTPUTS, INPUTS), dtype=np.float32) / 36
     eigenvalues = rng.random(OUTPUTS, dtype=np.float32) + 0.5
@@ -55,13 +56,13 @@ def projection(rng: np.random.Generator, threads: int, rounds: int) -> list[Rati
         np.testing.assert_allclose(rows, expected, atol=1e-5, err_msg=name)
     times = interleave(
         {
-            "numpy": repeated(plain),
-            "faiss": repeated(by_faiss),
-            "native": repeated(lambda: native.apply(raw, threads=threads)),
+            "numpy": repeated(plain, PROJECTED_PER_ROUND // count),
+            "faiss": repeated(by_faiss, PROJECTED_PER_ROUND // count),
+            "native": repeated(lambda: native.apply(raw, threads=threads), PROJECTED_PER_ROUND // count),
         },
         rounds,
     )
-    size = f"{ROWS} x {INPUTS} -> {OUTPUTS}"
+    size = f"{count} x {INPUTS} -> {OUTPUTS}"
     return [
         ratio(f"native projection {size} / plain numpy", times["numpy"], times["native"], 1.5),
         ratio(f"native projection {size} / faiss LinearTransform + L2", times["faiss"], times["native"], 1.0),
