@@ -11,6 +11,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from .onnx import INPUT
+from .simplify import drop_unused_constants
 from .stem import rearrange_stem
 
 _CALIBRATION_BATCH = 16
@@ -27,11 +28,12 @@ class _Photos(CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {INPUT: batch}
 
 
-def quantize_int8(source: Path, target: Path, photos: NDArray[np.uint8], scale: tuple[float, float]) -> None:
-    """Quantise a network that begins with ``(pixels - offset) / divisor``; GeM pooling stays float32.
+def quantize_int8(source: Path, target: Path, photos: NDArray[np.uint8], scale: tuple[float, float] | None) -> None:
+    """Quantise a network's convolutions; GeM pooling and the head stay float32.
 
     photos: uint8 [N, S, S, 3], of the kind the network will see, used to find the range of every tensor.
-    scale: (offset, divisor), the offset a whole number.
+    scale: (offset, divisor) of a network that begins with ``(pixels - offset) / divisor``, the offset a whole number, and a
+    convolution that can be rearranged (see ``stem``); None leaves the beginning as it is.
     """
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
@@ -47,6 +49,9 @@ def quantize_int8(source: Path, target: Path, photos: NDArray[np.uint8], scale: 
             op_types_to_quantize=["Conv", "Add", "Clip"],
         )
     model = onnx.load(str(target))
-    rearrange_stem(model.graph, INPUT, photos.shape[1], *scale)
+    if scale is not None:
+        rearrange_stem(model.graph, INPUT, photos.shape[1], *scale)
+    drop_unused_constants(model.graph)
+    del model.graph.value_info[:]  # shapes of the graph as it was before
     onnx.checker.check_model(model)
     onnx.save(model, str(target))

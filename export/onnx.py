@@ -1,12 +1,16 @@
 """torch to ONNX, checked against the torch model."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
+
+from .simplify import drop_idle_clips, drop_unused_constants
 
 INPUT, OUTPUT = "pixels", "embedding"
 OPSET = 18
@@ -19,6 +23,7 @@ class ParityError(Exception):
 
 def export_onnx(network: torch.nn.Module, input_size: int, path: Path) -> None:
     """Write ``network`` (uint8 [N, S, S, 3] -> float32 [N, E]) as one ONNX file with a free batch dimension."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")  # of torch's own exporter
     example = torch.zeros((2, input_size, input_size, 3), dtype=torch.uint8)
     torch.onnx.export(
         network,
@@ -32,6 +37,10 @@ def export_onnx(network: torch.nn.Module, input_size: int, path: Path) -> None:
         output_names=[OUTPUT],
         verbose=False,
     )
+    model = onnx.load(str(path))
+    drop_idle_clips(model.graph)
+    drop_unused_constants(model.graph)
+    onnx.save(model, str(path))
 
 
 def run_onnx(path: Path, pixels: NDArray[np.uint8], batch: int = 16) -> NDArray[np.float32]:
