@@ -21,10 +21,10 @@ def write(image: Pixels, text: str, position: tuple[int, int], size: int, colour
 
 
 def overlay_image(image: Pixels, draw: Draw) -> Pixels:
-    """The picture, reduced, on an unrelated one: to 80 % of the side, down to 25 % at full intensity."""
+    """The picture, reduced, on an unrelated one: to 70 % of the side, down to 25 % at full intensity."""
     canvas = draw.other().copy()
     height, width = canvas.shape[:2]
-    share = 1.0 - draw.between(0.2, 0.75)
+    share = 1.0 - draw.between(0.3, 0.75)
     h, w = max(8, round(height * share)), max(8, round(width * share))
     y, x = draw.rng.integers(0, height - h + 1), draw.rng.integers(0, width - w + 1)
     canvas[y : y + h, x : x + w] = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)

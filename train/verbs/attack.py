@@ -1,4 +1,4 @@
-"""Verbs that training adds to the command ``copytrace``; the engine finds them as entry points and never imports them."""
+"""The verb ``attack``."""
 
 import json
 import time
@@ -23,7 +23,7 @@ def attack(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Make edited queries with ground truth from any images, to measure and calibrate on."""
-    from .attack_set import make_queries, write_set
+    from ..attack_set import make_queries, write_set
 
     start = time.perf_counter()
     others = None if distractors is None else open_source(distractors)

@@ -1,0 +1,108 @@
+"""Photographs to train on, from several folders, tar shards or lists, and the attacked views made of them."""
+
+import random
+from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from copytrace.engine import BadImageError
+from copytrace.engine.read import Image, open_source, stretch
+
+from .attack_set import LONGEST_SIDE, load
+from .attacks import CLASSES, Draw, Pixels, attack_chain, attack_class, random_chain
+
+CHAIN_SHARE = 0.3  # of the views get a random chain, the others one of the classes
+_DRAWN = (*CLASSES, "pasted", "chain")  # the hardest twice as often
+QUALITIES = (30, 90)  # of the JPEG that every attacked view passes through
+
+
+class Photographs:
+    """Photographs of several roots in an order mixed by ``seed``; a photograph's place in it is its class in training.
+
+    roots: folders, uncompressed tars or text files of paths. Two roots may use the same ids.
+    Raises: SourceError.
+    """
+
+    def __init__(self, roots: Sequence[Path], seed: int = 0) -> None:
+        sources = [open_source(root) for root in roots]
+        self._images = [(source, i) for source in sources for i in range(len(source))]
+        random.Random(seed).shuffle(self._images)
+        self._fingerprints = [source.fingerprint() for source in sources]
+        self.unreadable: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def split(self, last: int) -> tuple["Photographs", "Photographs"]:
+        """All but the last photographs, and the last ones."""
+        parts = copy(self), copy(self)
+        cut = len(self) - last
+        for part, images in zip(parts, (self._images[:cut], self._images[cut:]), strict=True):
+            part._images, part.unreadable = images, set()
+        return parts
+
+    def fingerprint(self) -> str:
+        """Changes with the ids and file names of any root."""
+        return "-".join(text[:16] for text in self._fingerprints)
+
+    def id(self, place: int) -> str:
+        return self._image(place).id
+
+    def load(self, place: int) -> tuple[int, Pixels]:
+        """The photograph at ``place``, uint8 RGB, its longer side at most 512; or, where it cannot be read, the next that can
+        be.
+
+        Returns: (the place it was found at, pixels). Raises: BadImageError when there is none at all.
+        """
+        for candidate in range(place, place + len(self)):
+            candidate %= len(self)
+            if candidate not in self.unreadable:
+                try:
+                    return candidate, load(self._image(candidate), LONGEST_SIDE)
+                except BadImageError:
+                    self.unreadable.add(candidate)
+        raise BadImageError("none of the photographs can be read")
+
+    def _image(self, place: int) -> Image:
+        source, index = self._images[place]
+        return source[index]
+
+
+def clean_view(photographs: Photographs, place: int, size: int) -> tuple[int, Pixels]:
+    """(place, pixels [size, size, 3]) of a photograph without attacks, preprocessed as the engine does."""
+    place, pixels = photographs.load(place)
+    return place, stretch(pixels, size)
+
+
+def attacked_view(
+    photographs: Photographs, place: int, size: int, rng: np.random.Generator, intensity: float
+) -> tuple[int, Pixels]:
+    """(place, pixels [size, size, 3]) of a photograph after one of the ten classes of attacks or a random chain, saved as JPEG.
+
+    intensity: the most that may be drawn, 0 to 1; most draws come near it. What is laid under or over it are other
+    photographs of the collection.
+    """
+    place, pixels = photographs.load(place)
+
+    def other() -> Pixels:
+        index = int(rng.integers(len(photographs)))
+        return photographs.load(index if index != place else (index + 1) % len(photographs))[1]
+
+    draw = Draw(rng, (1.0 - 0.8 * float(rng.random()) ** 3) * intensity, other)
+    if rng.random() < CHAIN_SHARE:
+        pixels = attack_chain(pixels, draw, random_chain(draw))
+    else:
+        pixels, _ = attack_class(pixels, draw, _DRAWN[int(rng.integers(len(_DRAWN)))])
+    return place, stretch(_through_jpeg(pixels, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))), size)
+
+
+def _through_jpeg(pixels: Pixels, quality: int) -> Pixels:
+    factor = LONGEST_SIDE / max(pixels.shape[:2])
+    if factor < 1.0:
+        height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
