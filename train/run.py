@@ -1,0 +1,195 @@
+"""A whole training run: photographs in, a folder with checkpoint, logs and a bundle out; and finding runs again."""
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from copytrace.engine import CopytraceError, ResumeError, SourceError, StoreError
+from copytrace.engine.store.atomic import reason, replacing
+
+from .checkpoint import load_checkpoint
+from .finish import make_bundle
+from .loop import CHECKPOINT, Trainer
+from .model import DescriptorNetwork, Ensemble
+from .photographs import Photographs
+from .processes import rank_and_world
+from .recipe import build_network, frozen_task, whole_task
+from .run_log import RunLog, save_batch_picture
+from .settings import Settings
+from .validation import ValidationSet, folder_pair, held_back
+
+MOST_HELD_BACK = 4000
+BUNDLE, FEATURES = "bundle", "features"
+
+Say = Callable[[str], None]
+
+
+def collect(
+    roots: Sequence[Path], settings: Settings, validation: Path | None
+) -> tuple[Photographs, ValidationSet | None]:
+    """Photographs to train on and what to validate on: a folder pair, or some of the photographs, held back.
+
+    Raises: SourceError.
+    """
+    photos = Photographs(roots, settings.seed)
+    if validation is not None:
+        return photos, folder_pair(validation)
+    count = min(MOST_HELD_BACK, round(settings.hold_back * len(photos)))
+    if count < 4:
+        return photos, None
+    photos, held = photos.split(count)
+    return photos, held_back(held, settings.seed)
+
+
+def run(
+    roots: Sequence[Path],
+    folder: Path,
+    settings: Settings,
+    say: Say,
+    *,
+    validation: Path | None = None,
+    whitened: bool | None = None,
+    features: Path | None = None,
+    resume: bool = False,
+    workers: int = 0,
+) -> dict[str, Any]:
+    """Train on ``roots`` into ``folder``: ``checkpoint.pt``, ``log.csv``, ``tensorboard/``, ``batch.png`` and ``bundle/``.
+
+    validation: a folder pair with truth; without it, photographs are held back. whitened: whether the projection is a
+    whitened PCA (default: for ArcFace and for bare features; embeddings that the entropy term has spread out need none).
+    features: where a frozen trunk's features are kept (default: in ``folder``). workers: processes that make batches; 0: this
+    one.
+    Returns: the bundle's measured figures. Raises: SourceError, StoreError, ResumeError, CopytraceError.
+    """
+    rank, world = rank_and_world()
+    settings.check(world)
+    photos, held = collect(roots, settings, validation)
+    if len(photos) < 2:
+        raise SourceError("training needs two photographs or more")
+    network = build_network(settings)
+    if rank == 0:
+        claim(folder, settings, photos, resume)
+    if settings.dimension:
+        train(network, settings, photos, held, folder, features or folder / FEATURES, workers, say)
+    if rank > 0:
+        return {}
+    say("making the bundle")
+    bare = settings.dimension == 0 or settings.objective == "arcface"
+    return make_bundle(
+        network,
+        network.trunk.scale,
+        settings.size,
+        photos,
+        folder / BUNDLE,
+        name=folder.resolve().name,
+        whitened=bare if whitened is None else whitened,
+        origin=origin(settings, roots, len(photos)),
+        validation=held,
+    )
+
+
+def train(
+    network: DescriptorNetwork,
+    settings: Settings,
+    photos: Photographs,
+    held: ValidationSet | None,
+    folder: Path,
+    features: Path,
+    workers: int,
+    say: Say,
+) -> None:
+    """Train a network in place; goes on from a checkpoint that is there."""
+    first = rank_and_world()[0] == 0
+    if settings.frozen:
+        task = frozen_task(network, settings, photos, held, features, say)
+    else:
+        task = whole_task(network, settings, photos, held)
+        if first:
+            pixels, _ = task.make_batches(task.classes)[0]
+            save_batch_picture(folder / "batch.png", pixels, task.objective.views)
+    trainer = Trainer(task, folder, settings, workers)
+    with RunLog(folder, trainer.step, settings.steps, say) if first else nullcontext() as log:
+        trainer.run(log)
+
+
+def claim(folder: Path, settings: Settings, photos: Photographs, resume: bool) -> None:
+    """Make the folder of a run, or recognise it as this run's.
+
+    Raises: StoreError when it is there and not to be resumed; ResumeError when it was begun with something else.
+    """
+    path, mine = folder / "run.json", {"settings": settings.to_dict(), "photographs": photos.fingerprint()}
+    if path.exists():
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        changed = [key for key, value in mine["settings"].items() if theirs["settings"].get(key) != value]
+        changed += ["photographs"] * (theirs["photographs"] != mine["photographs"])
+        if not resume:
+            raise StoreError(f"{folder}: holds a run already; --resume goes on with it, or give another folder")
+        if changed:
+            raise ResumeError(
+                f"{folder}: was begun with other settings ({', '.join(changed)}); use those, or another folder"
+            )
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise StoreError(f"{folder}: is not empty; give a new folder")
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be made: {reason(error)}") from error
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
+
+
+def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
+    """The network of a run that was made with :func:`run`, as its last checkpoint has it.
+
+    Raises: CopytraceError when there is none.
+    """
+    try:
+        settings = Settings.from_dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CopytraceError(f"{folder}: holds no run: {error}") from None
+    network = build_network(settings)
+    if not settings.dimension:
+        return network.eval(), settings
+    state = load_checkpoint(folder / CHECKPOINT)
+    if state is None:
+        raise CopytraceError(f"{folder}: has no checkpoint yet")
+    weights = state["parts"]["objective"]
+    own = {key.removeprefix("network."): value for key, value in weights.items() if key.startswith("network.")}
+    (network.head if settings.frozen else network).load_state_dict(own)
+    return network.eval(), settings
+
+
+def combine(
+    folders: Sequence[Path], roots: Sequence[Path], target: Path, say: Say, validation: Path | None = None
+) -> dict[str, Any]:
+    """A bundle of several runs: their embeddings concatenated, then a whitened PCA fitted on ``roots``.
+
+    Returns: the bundle's measured figures. Raises: CopytraceError, SourceError, StoreError.
+    """
+    trained = [trained_network(folder) for folder in folders]
+    sizes = [settings.size for _, settings in trained]
+    photos = Photographs(roots)
+    say("making the bundle")
+    return make_bundle(
+        Ensemble([network for network, _ in trained], sizes),
+        None,
+        max(sizes),
+        photos,
+        target,
+        name=target.resolve().name,
+        whitened=True,
+        origin={"ensemble": [origin(settings, (), 0) for _, settings in trained]},
+        validation=folder_pair(validation) if validation else None,
+    )
+
+
+def origin(settings: Settings, roots: Sequence[Path], photographs: int) -> dict[str, Any]:
+    """Where a bundle's weights come from."""
+    return {
+        "made_by": "copytrace train",
+        "settings": settings.to_dict(),
+        "photographs": f"{photographs} of {', '.join(root.name for root in roots)}",
+    }

@@ -1,0 +1,59 @@
+"""What changes while training goes on: learning rate, picture size, attack intensity."""
+
+import math
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+
+def warmup_cosine(optimizer: Optimizer, warmup: int, steps: int, floor: float = 0.0) -> LambdaLR:
+    """Linear from 0 to the full rate over ``warmup`` steps, then half a cosine down to ``floor`` of it at ``steps``."""
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        done = min(1.0, (step - warmup) / max(1, steps - warmup))
+        return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+    return LambdaLR(optimizer, factor)
+
+
+class MeanPlateau:
+    """ReduceLROnPlateau, told the mean loss of every ``window`` steps instead of every noisy one."""
+
+    def __init__(self, optimizer: Optimizer, window: int, factor: float = 0.5, patience: int = 3) -> None:
+        self.inner = ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
+        self.window = window
+        self._losses: list[float] = []
+
+    def step(self, loss: float) -> None:
+        self._losses.append(loss)
+        if len(self._losses) == self.window:
+            self.inner.step(sum(self._losses) / self.window)
+            self._losses.clear()
+
+    def state_dict(self) -> dict[str, object]:
+        return {"inner": self.inner.state_dict(), "losses": list(self._losses)}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self.inner.load_state_dict(state["inner"])
+        self._losses = list(state["losses"])
+
+
+@dataclass(frozen=True)
+class Progressive:
+    """Picture size and attack intensity that grow during the first ``share`` of the training, size in steps of 32 pixels."""
+
+    size: int
+    intensity: float = 1.0
+    first_size: int | None = None
+    first_intensity: float = 0.2
+    share: float = 0.7
+
+    def at(self, progress: float) -> tuple[int, float]:
+        """progress: 0 to 1 -> (size, intensity)."""
+        grown = min(1.0, progress / self.share) if self.share else 1.0
+        first = self.size if self.first_size is None else self.first_size
+        size = first + math.floor((self.size - first) * grown / 32) * 32 if grown < 1.0 else self.size
+        return size, self.first_intensity + (self.intensity - self.first_intensity) * grown

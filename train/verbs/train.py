@@ -1,0 +1,200 @@
+"""The verb ``train`` and those under it. torch is imported when one of them runs."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from copytrace.engine import Bundle
+
+from ..settings import TAPS, Amp, Objective, Schedule, Settings, Start
+
+
+class _RunByDefault(TyperGroup):
+    """``train PHOTOS -o RUN`` is ``train run PHOTOS -o RUN``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    help="Train a model on photographs (train PHOTOS -o RUN; options: train run --help), or fit parts of a bundle.",
+)
+
+Roots = Annotated[list[Path], typer.Argument(help="Photographs: folders, uncompressed tars, text files of paths.")]
+Validation = Annotated[
+    Path | None, typer.Option(help="A folder with references/, queries/ and truth.csv, to validate and tune on.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+_D = Settings()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _finish(output: Path, quality: dict[str, Any], started: float, as_json: bool) -> None:
+    result = {"bundle": str(output), "seconds": round(time.perf_counter() - started, 1), "quality": quality}
+    tried = quality.get("validation", {})
+    best = (
+        f"; validation micro-AP {tried['projected']:.4f} projected, {max(tried.values()):.4f} normalised"
+        if tried
+        else ""
+    )
+    print(json.dumps(result) if as_json else f"{output}: made in {result['seconds']} s{best}")
+
+
+@app.command()
+def run(
+    roots: Roots,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A new folder for checkpoint, logs and bundle.")],
+    validation: Validation = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")] = False,
+    features: Annotated[
+        Path | None, typer.Option(help="Frozen: a folder for the features, which runs may share.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make batches; 0: none but this one.")] = 0,
+    whitened: Annotated[
+        bool | None,
+        typer.Option("--whitened/--not-whitened", help="Projection: whitened PCA, or none. [default: by objective]"),
+    ] = None,
+    backbone: Annotated[str, typer.Option(help="Any of timm's.")] = _D.backbone,
+    weights: Annotated[str, typer.Option(help="imagenet, none, or a file with a state dict.")] = _D.weights,
+    taps: Annotated[
+        str | None,
+        typer.Option(help='Modules whose outputs are pooled, with commas; "": the last map. [default: by backbone]'),
+    ] = None,
+    power: Annotated[float, typer.Option(min=1, help="Of GeM pooling, learnt unless frozen.")] = _D.power,
+    cell: Annotated[int, typer.Option(min=1, help="Pool the maxima of cells of this side.")] = _D.cell,
+    size: Annotated[int, typer.Option(min=32, help="Side of the input, pixels.")] = _D.size,
+    dimension: Annotated[
+        int, typer.Option(min=0, help="Of the embeddings; 0: the pooled features, no head.")
+    ] = _D.dimension,
+    frozen: Annotated[
+        bool | None,
+        typer.Option(
+            "--frozen/--whole", help="A head on features computed once, or all. [default: frozen without a GPU]"
+        ),
+    ] = None,
+    views: Annotated[
+        int, typer.Option(min=1, help="Frozen: views of every photograph, the first without attacks.")
+    ] = _D.views,
+    start: Annotated[Start, typer.Option(help="Frozen: where the head begins.")] = _D.start,
+    objective: Annotated[Objective, typer.Option(help="What is learnt.")] = _D.objective,
+    temperature: Annotated[float, typer.Option(help="Of InfoNCE.")] = _D.temperature,
+    entropy: Annotated[float, typer.Option(help="Weight of the entropy term.")] = _D.entropy,
+    mixed: Annotated[
+        float, typer.Option(min=0, max=1, help="InfoNCE: share of rows that mix two photographs.")
+    ] = _D.mixed,
+    margin: Annotated[float, typer.Option(help="Of ArcFace, radians.")] = _D.margin,
+    scale: Annotated[float, typer.Option(help="Of ArcFace.")] = _D.scale,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="ArcFace: share of classes compared with at a step.")
+    ] = _D.share,
+    drip_start: Annotated[int, typer.Option(min=0, help="ArcFace: classes in the beginning; 0: all.")] = _D.drip_start,
+    drip_threshold: Annotated[float, typer.Option(help="Loss below which the classes double.")] = _D.drip_threshold,
+    steps: Annotated[int, typer.Option(min=0, help="0: no training.")] = _D.steps,
+    batch: Annotated[int, typer.Option(min=1, help="Photographs a step, over all processes.")] = _D.batch,
+    learning_rate: Annotated[float, typer.Option(min=0)] = _D.learning_rate,
+    schedule: Annotated[Schedule, typer.Option(help="Of the learning rate.")] = _D.schedule,
+    warmup: Annotated[int, typer.Option(min=0, help="Steps, for cosine.")] = _D.warmup,
+    clip: Annotated[float, typer.Option(min=0, help="Largest norm of the gradient; 0: any.")] = _D.clip,
+    amp: Annotated[Amp, typer.Option(help="Mixed precision.")] = _D.amp,
+    first_size: Annotated[
+        int | None, typer.Option(help="Side of the input in the beginning. [default: --size]")
+    ] = None,
+    first_intensity: Annotated[
+        float, typer.Option(min=0, max=1, help="Of attacks in the beginning.")
+    ] = _D.first_intensity,
+    hold_back: Annotated[float, typer.Option(min=0, max=0.5, help="Share kept for validation.")] = _D.hold_back,
+    validate_every: Annotated[int, typer.Option(min=0, help="Steps; 0: at the end only.")] = _D.validate_every,
+    checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps; 0: at the end only.")] = _D.checkpoint_every,
+    seed: Annotated[int, typer.Option(min=0)] = _D.seed,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model on photographs and make a bundle of it."""
+    options = {key: value for key, value in locals().items() if key in Settings.__dataclass_fields__}
+    from ..processes import has_gpu, rank_and_world
+    from ..run import BUNDLE
+    from ..run import run as train
+
+    started = time.perf_counter()
+    options["taps"] = TAPS.get(backbone, ()) if taps is None else tuple(name for name in taps.split(",") if name)
+    if frozen is None:
+        options["frozen"] = rank_and_world()[1] == 1 and not has_gpu()
+    settings = Settings(**options)
+    how = {"validation": validation, "whitened": whitened, "features": features, "resume": resume, "workers": workers}
+    quality = train(roots, output, settings, _say, **how)
+    if quality:
+        _finish(output / BUNDLE, quality, started, as_json)
+
+
+@app.command()
+def combine(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    photos: Annotated[list[Path], typer.Option(help="Photographs for projection and bank.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The bundle.")],
+    validation: Validation = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make one bundle of several runs: embeddings concatenated, then a whitened PCA."""
+    from ..run import combine as combine_runs
+
+    started = time.perf_counter()
+    _finish(output, combine_runs(runs, photos, output, _say, validation), started, as_json)
+
+
+BundleArgument = Annotated[Path, typer.Argument(help="A bundle; it is replaced when all is done.")]
+
+
+@app.command()
+def fit_projection(
+    bundle: BundleArgument,
+    roots: Roots,
+    dimension: Annotated[int, typer.Option(min=1, max=256, help="Of the descriptors.")] = 256,
+    whitened: Annotated[bool, typer.Option("--whitened/--not-whitened", help="A whitened PCA, or none.")] = True,
+    bank_rows: Annotated[int, typer.Option(min=1, help="The bank is fitted with it.")] = 4000,
+    as_json: AsJson = False,
+) -> None:
+    """Fit a bundle's projection, and the bank that depends on it, on un-attacked photographs."""
+    from ..refit import fit_projection as fit
+
+    started = time.perf_counter()
+    fit(Bundle(bundle), roots, dimension, whitened, bank_rows)
+    _finish(bundle, {}, started, as_json)
+
+
+@app.command()
+def fit_bank(
+    bundle: BundleArgument,
+    roots: Roots,
+    rows: Annotated[int, typer.Option(min=1, help="At most, spread evenly over the photographs.")] = 4000,
+    as_json: AsJson = False,
+) -> None:
+    """Fill a bundle's bank with descriptors of un-attacked photographs."""
+    from ..refit import fit_bank as fit
+
+    started = time.perf_counter()
+    fit(Bundle(bundle), roots, rows)
+    _finish(bundle, {}, started, as_json)
+
+
+@app.command()
+def tune(
+    bundle: BundleArgument,
+    validation: Annotated[Path, typer.Argument(help="A folder with references/, queries/ and truth.csv.")],
+    as_json: AsJson = False,
+) -> None:
+    """Choose a bundle's normalisation (method, beta, cosines) on a validation pair."""
+    from ..refit import tune_bundle
+
+    started = time.perf_counter()
+    _finish(bundle, {"validation": tune_bundle(Bundle(bundle), validation)}, started, as_json)
