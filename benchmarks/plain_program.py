@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from copytrace.engine import Bundle
-from copytrace.train.model import imagenet_lite0
+from copytrace.train.default_model import default_network
 
 BATCH = 16
 
@@ -19,7 +19,7 @@ class PlainProgram:
     def __init__(self, threads: int) -> None:
         torch.set_num_threads(threads)
         bundle = Bundle()
-        self.network = imagenet_lite0()
+        self.network = default_network()
         self.size = bundle.network("float32").input_size
         self.pca = bundle.projection
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from copytrace.engine import Engine, check_submission
+from copytrace.engine import Bundle, Engine, check_submission
 from copytrace.engine.cli.console import progress_bar
 
 from conftest import PHOTOS
@@ -67,8 +67,9 @@ def test_what_embed_writes(tmp_path: Path, kind: str) -> None:
     run("embed", PHOTOS / "queries", "-o", tmp_path / "q.h5", "--descriptors", kind, "--precision", "float32")
     import h5py
 
+    dimension = Bundle().network("float32").dimension
     with h5py.File(tmp_path / "q.h5") as file:
-        assert file["descriptors"].shape == (140, 1280 if kind == "raw" else 256)
+        assert file["descriptors"].shape == (140, dimension if kind == "raw" else 256)
         assert file.attrs["output"] == kind and file.attrs["precision"] == "float32"
 
 

@@ -84,7 +84,7 @@ def test_query_descriptors_lie_farther_out(engine: Engine) -> None:
     paths = sorted((PHOTOS / "queries").glob("*.jpg"))[:5]
     assert (np.linalg.norm(engine.embed(paths, role="query"), axis=1) > 1.2).all()
     assert np.allclose(np.linalg.norm(engine.embed(paths), axis=1), 1, atol=1e-5)
-    assert engine.embed(paths, output="raw").shape == (5, 1280)
+    assert engine.embed(paths, output="raw").shape == (5, engine.bundle.network("int8").dimension)
 
 
 def test_the_default_bundle_is_small_and_described() -> None:
