@@ -10,6 +10,8 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
+from copytrace.engine import CopytraceError
+
 from .simplify import drop_idle_clips, drop_unused_constants
 
 INPUT, OUTPUT = "pixels", "embedding"
@@ -17,7 +19,7 @@ OPSET = 18
 MIN_COSINE = 0.9999
 
 
-class ParityError(Exception):
+class ParityError(CopytraceError):
     """An exported network does not compute what the torch model does."""
 
 

@@ -264,6 +264,10 @@ def test_taps_heads_and_ensembles() -> None:
     head.standardise(torch.cat([features, features * 2]))
     expected = functional.normalize((features - head.mean) / head.deviation @ head.linear.weight.T, dim=1)
     torch.testing.assert_close(head(features), expected)
+    flat = features.repeat(2, 1)
+    flat[:, 3] = 1e-6  # a feature that is dead in all of these pictures
+    head.standardise(flat)
+    assert float(head.deviation[3]) > 0.05 * float(head.deviation.mean())
     small = DescriptorNetwork(Trunk(Tiny(), scale), Head(16, 4))
     both = Ensemble([DescriptorNetwork(tapped, head), small], [32, 16])(pixels)
     assert both.shape == (2, 10)
@@ -449,6 +453,9 @@ def test_wrong_input_ends_in_one_line(trained: Path, tmp_path: Path) -> None:
         ([photos, "-o", tmp_path / "r", "--backbone", "nothing", "--steps", "1"], "nothing"),
         ([photos, "-o", tmp_path / "s", "--taps", "blocks.99", "--steps", "1"], "blocks.99"),
         ([photos, "-o", tmp_path / "t", "--frozen", "--features", trained / "features", "--size", "96"], "size"),
+        ([photos, "-o", tmp_path / "w", "--dimension", "0", "--steps", "0"], "256 photographs"),
+        ([photos, "-o", tmp_path / "x", "--whitened"], "256 photographs"),
+        ([photos, "-o", tmp_path / "y", "--dimension", "0"], "--steps 0"),
         (["combine", tmp_path, "--photos", photos, "-o", tmp_path / "u"], "no run"),
     )
     for words, expected in cases:

@@ -121,9 +121,14 @@ class Head(nn.Module):
         self.linear = nn.Linear(features, dimension, bias=False)
 
     def standardise(self, features: Tensor) -> None:
-        """Take mean and deviation from features [N, F]."""
+        """Take mean and deviation from features [N, F].
+
+        Features that hardly vary here, but may in other pictures, are not blown up: none counts for less than a tenth of the
+        mean deviation.
+        """
         self.mean.copy_(features.mean(dim=0))
-        self.deviation.copy_(features.std(dim=0).clamp(min=1e-6))
+        deviation = features.std(dim=0)
+        self.deviation.copy_(deviation.clamp(min=float(0.1 * deviation.mean()) + 1e-6))
 
     def forward(self, features: Tensor) -> Tensor:
         return functional.normalize(self.linear((features - self.mean) / self.deviation), dim=1)

@@ -10,7 +10,7 @@ from copytrace.engine import CopytraceError, ResumeError, SourceError, StoreErro
 from copytrace.engine.store.atomic import reason, replacing
 
 from .checkpoint import load_checkpoint
-from .finish import make_bundle
+from .finish import DIMENSION, make_bundle
 from .loop import CHECKPOINT, Trainer
 from .model import DescriptorNetwork, Ensemble
 from .photographs import Photographs
@@ -68,6 +68,7 @@ def run(
     photos, held = collect(roots, settings, validation)
     if len(photos) < 2:
         raise SourceError("training needs two photographs or more")
+    whiten = choose_projection(settings, len(photos), whitened, say)
     network = build_network(settings)
     if rank == 0:
         claim(folder, settings, photos, resume)
@@ -76,7 +77,6 @@ def run(
     if rank > 0:
         return {}
     say("making the bundle")
-    bare = settings.dimension == 0 or settings.objective == "arcface"
     return make_bundle(
         network,
         network.trunk.scale,
@@ -84,10 +84,28 @@ def run(
         photos,
         folder / BUNDLE,
         name=folder.resolve().name,
-        whitened=bare if whitened is None else whitened,
+        whitened=whiten,
         origin=origin(settings, roots, len(photos)),
         validation=held,
     )
+
+
+def choose_projection(settings: Settings, photographs: int, wanted: bool | None, say: Say) -> bool:
+    """Whether the projection will be a whitened PCA; see :func:`run`.
+
+    Raises: CopytraceError when it has to be, and the photographs are too few.
+    """
+    width = settings.dimension or DIMENSION
+    enough = photographs > width
+    if (wanted or settings.dimension == 0) and not enough:
+        need = f"a whitened PCA of {width} dimensions needs more than {width} photographs"
+        raise CopytraceError(f"{need}; {photographs} are there")
+    if wanted is None and settings.dimension and settings.objective == "arcface" and not enough:
+        say(f"no whitened PCA: {width} dimensions would need more than {width} photographs")
+        return False
+    if wanted is None:
+        return settings.dimension == 0 or settings.objective == "arcface"
+    return wanted
 
 
 def train(

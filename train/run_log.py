@@ -32,8 +32,8 @@ class RunLog:
         self._started, self._first, self._shown = time.perf_counter(), first_step, 0.0
 
     def step(self, step: int, loss: float, rate: float, classes: int, inputs: Tensor, micro_ap: float | None) -> None:
-        """inputs: the step's batch; its first and second dimension are rows and, of pictures, pixels."""
-        rows, size = inputs.shape[:2]
+        """inputs: the step's batch, pictures [N, S, S, 3] or features [N, F]."""
+        rows, size = len(inputs), inputs.shape[1] if inputs.dim() == 4 else ""
         values = (step, f"{loss:.6f}", f"{rate:.3e}", classes, size, "" if micro_ap is None else f"{micro_ap:.4f}")
         self._writer.writerow(values)
         self._board.add_scalar("loss", loss, step)
