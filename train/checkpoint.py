@@ -1,5 +1,6 @@
 """Checkpoints: whole or not there, and everything that the next step depends on is in them."""
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,13 @@ from copytrace.engine.store.atomic import replacing
 
 def save_checkpoint(path: Path, step: int, parts: Mapping[str, Any]) -> None:
     """parts: names -> things with a ``state_dict``. Raises: StoreError when it cannot be written."""
-    with replacing(path) as temporary:
-        torch.save({"step": step, "parts": {name: part.state_dict() for name, part in parts.items()}}, temporary)
+    state = {"step": step, "parts": {name: part.state_dict() for name, part in parts.items()}}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch's for whatever goes wrong, a full disk too
+            cause = error.__context__
+            raise cause if isinstance(cause, OSError) else OSError(errno.EIO, str(error)) from None
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
