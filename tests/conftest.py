@@ -11,6 +11,11 @@ PHOTOS = ROOT / "engine" / "photos"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not any(Path("/dev").glob("nvidia[0-9]*")):
+        skip = pytest.mark.skip(reason="needs an NVIDIA GPU")
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(skip)
     if not SHARED.is_dir():
         skip = pytest.mark.skip(reason="needs ../shared/data, which is not there")
         for item in items:

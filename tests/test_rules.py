@@ -50,6 +50,11 @@ def test_engine_imports_follow_the_rules(path: Path) -> None:
             )
 
 
+def test_imports_go_from_train_over_export_to_engine() -> None:
+    for path in sources("export"):
+        assert not [name for name, _ in imports(path) if name.startswith("copytrace.train")], path
+
+
 @pytest.mark.parametrize("folder", [*FOLDERS, "tests", "benchmarks"])
 def test_the_bare_folder_names_are_never_imported(folder: str) -> None:
     for path in sources(folder):

@@ -1,6 +1,8 @@
 """Training: heads and losses against plain formulas, drip training, schedules, the loop, and the verbs."""
 
 import csv
+import errno
+import io
 import json
 import math
 import os
@@ -16,10 +18,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from copytrace.engine import Bundle, Engine, SourceError, open_descriptors
+from copytrace.engine import Bundle, Engine, ResumeError, SourceError, StoreError, open_descriptors
 from copytrace.train import arcface as arcface_module
 from copytrace.train.arcface import ArcFace, arcface_logits, memory_bytes
 from copytrace.train.batches import FeatureBatches, in_batches, places_of_step
+from copytrace.train.checkpoint import load_checkpoint, save_checkpoint
 from copytrace.train.contrastive import info_nce, koleo, same_picture
 from copytrace.train.drip import Drip, centre, rebuild_centres
 from copytrace.train.model import DescriptorNetwork, Ensemble, Head, PixelScale, Trunk
@@ -27,6 +30,7 @@ from copytrace.train.objective import ArcFaceObjective, ContrastiveObjective, mi
 from copytrace.train.optimisers import Optimisers
 from copytrace.train.photographs import Photographs, attacked_view
 from copytrace.train.projection import fit_pca, learned_whitening
+from copytrace.train.run import trained_network
 from copytrace.train.schedule import MeanPlateau, Progressive, warmup_cosine
 from copytrace.train.settings import Settings
 from copytrace.train.validation import folder_pair, held_back
@@ -48,7 +52,7 @@ def test_arcface_is_its_formula() -> None:
     head = ArcFace(10, 8)
     head.set_classes(10, torch.tensor(centres * 3.0, dtype=torch.float32))  # only the directions of centres count
     loss = head(torch.tensor(x, dtype=torch.float32), torch.tensor(targets))
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_arcface_keeps_falling_beyond_half_a_turn() -> None:
@@ -441,6 +445,88 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     one, two = ([float(row[1]) for row in curve(tmp_path / name)[1:]] for name in ("one", "two"))
     np.testing.assert_allclose(one, two, rtol=1e-3)
     assert Engine(tmp_path / "two" / "bundle").dimension == 16
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("amp", ["off", "bfloat16", "float16"])
+@pytest.mark.parametrize("objective", ["arcface", "infonce"])
+def test_whole_networks_train_on_a_gpu(tmp_path: Path, amp: str, objective: str) -> None:
+    options = [
+        "--whole",
+        "--size",
+        "64",
+        "--dimension",
+        "32",
+        "--batch",
+        "32",
+        "--steps",
+        "30",
+        "--warmup",
+        "0",
+        "--amp",
+        amp,
+    ]
+    result = copytrace(PHOTOS / "references", "-o", tmp_path / "run", *options, "--objective", objective)
+    assert result.returncode == 0, result.stderr
+    losses = [float(row[1]) for row in curve(tmp_path / "run")[1:]]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    assert Engine(tmp_path / "run" / "bundle").dimension == 32
+
+
+def test_a_whole_network_trains_and_grows(tmp_path: Path) -> None:
+    options = [
+        "--whole",
+        "--taps",
+        "",
+        "--size",
+        "64",
+        "--first-size",
+        "32",
+        "--dimension",
+        "16",
+        "--batch",
+        "8",
+        "--steps",
+        "6",
+    ]
+    options += [
+        "--drip-start",
+        "20",
+        "--drip-threshold",
+        "99",
+        "--hold-back",
+        "0",
+        "--workers",
+        "1",
+        "--schedule",
+        "plateau",
+    ]
+    result = copytrace(PHOTOS / "references", "-o", tmp_path / "run", *options)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "run" / "batch.png").exists()
+    sizes = [int(row[4]) for row in curve(tmp_path / "run")[1:]]
+    assert sizes[0] == 32 and sizes[-1] == 64
+    p = trained_network(tmp_path / "run")[0].trunk.pools[0].p
+    assert p.requires_grad and p.item() != 3.0
+
+
+def test_a_full_disk_ends_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Full(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", lambda *args, **kwargs: Full())
+    with pytest.raises(StoreError, match=r"checkpoint\.pt: cannot be written: No space left"):
+        save_checkpoint(tmp_path / "checkpoint.pt", 3, {"head": Head(400, 400)})
+    monkeypatch.undo()
+    assert not list(tmp_path.iterdir())
+    assert load_checkpoint(tmp_path / "checkpoint.pt") is None
+    (tmp_path / "checkpoint.pt").write_bytes(b"not one")
+    with pytest.raises(ResumeError, match="not a checkpoint"):
+        load_checkpoint(tmp_path / "checkpoint.pt")
 
 
 def test_wrong_input_ends_in_one_line(trained: Path, tmp_path: Path) -> None:
