@@ -29,7 +29,7 @@ class _Photos(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize_int8(source: Path, target: Path, photos: NDArray[np.uint8], scale: tuple[float, float] | None) -> None:
-    """Quantise a network's convolutions; GeM pooling and the head stay float32.
+    """Quantise a network's convolutions and linear layers; GeM pooling stays float32.
 
     photos: uint8 [N, S, S, 3], of the kind the network will see, used to find the range of every tensor.
     scale: (offset, divisor) of a network that begins with ``(pixels - offset) / divisor``, the offset a whole number, and a
@@ -46,7 +46,7 @@ def quantize_int8(source: Path, target: Path, photos: NDArray[np.uint8], scale: 
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=["Conv", "Add", "Clip"],
+            op_types_to_quantize=["Conv", "Add", "Clip", "Gemm"],
         )
     model = onnx.load(str(target))
     if scale is not None:
