@@ -253,8 +253,10 @@ def test_outputs_agree_with_the_definition() -> None:
     p = engine.bundle.projection
     projected = reference.project(raw, p.mean, p.components, p.eigenvalues)
     np.testing.assert_allclose(engine.embed(paths), projected, atol=1e-5)
-    for method, beta in ((1, 2.0), (2, 1.8)):
-        expected = reference.normalise(projected, engine.bundle.bank, method=method, beta=beta)
+    for method in (1, 2):
+        how = engine.bundle.normalisation(method)
+        constants = {"beta": how.beta, "cosines": how.cosines, "directions": how.directions}
+        expected = reference.normalise(projected, engine.bundle.bank, method=method, **constants)
         np.testing.assert_allclose(engine.embed(paths, role="query", output=f"method{method}"), expected, atol=1e-4)
     plain = Engine(precision="float32", backend="numpy")
     np.testing.assert_allclose(plain.embed(paths, role="query"), engine.embed(paths, role="query"), atol=1e-4)

@@ -435,7 +435,19 @@ def test_runs_are_combined(trained: Path, tmp_path: Path) -> None:
 
 
 def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
-    options = ["--backbone", "convnext_atto", "--weights", "none", "--size", "64", "--dimension", "16", "--batch", "8"]
+    options = [
+        "--whole",
+        "--backbone",
+        "convnext_atto",
+        "--weights",
+        "none",
+        "--size",
+        "64",
+        "--dimension",
+        "16",
+        "--batch",
+        "8",
+    ]
     options += ["--objective", "infonce", "--steps", "3", "--warmup", "0", "--hold-back", "0", "--not-whitened"]
     assert copytrace(PHOTOS / "references", "-o", tmp_path / "one", *options).returncode == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
