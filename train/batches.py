@@ -67,11 +67,10 @@ class PixelBatches(Dataset):
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         size, intensity = self.progressive.at(step / self.steps)
         places = places_of_step(step, self.classes, self.batch, self.seed)[self.rank :: self.world]
+        slots = range(self.rank, self.batch, self.world)  # views do not depend on the number of processes
         drawn = [
-            self._view(
-                place, size, intensity, np.random.default_rng([self.seed, step, self.rank + slot * self.world, view])
-            )
-            for slot, place in enumerate(places)
+            self._view(place, size, intensity, np.random.default_rng([self.seed, step, slot, view]))
+            for slot, place in zip(slots, places, strict=True)
             for view in range(self.views)
         ]
         return torch.from_numpy(np.stack([pixels for _, pixels in drawn])), torch.tensor([place for place, _ in drawn])
