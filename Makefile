@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(wildcard csrc/*) engine/search/_pairs.pyx setup.py pyproject.toml
+SOURCES := $(wildcard csrc/* csrc/*/*) engine/search/_pairs.pyx setup.py pyproject.toml
 
 .PHONY: demo test dev lint format bench clean
 
@@ -19,12 +19,12 @@ lint: $(VENV)/dev.stamp $(VENV)/lint/copytrace
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror csrc/*.cpp csrc/*.hpp
+	$(BIN)/clang-format --dry-run --Werror csrc/*.cpp csrc/*.hpp csrc/*/*.cpp csrc/*/*.hpp
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i csrc/*.cpp csrc/*.hpp
+	$(BIN)/clang-format -i csrc/*.cpp csrc/*.hpp csrc/*/*.cpp csrc/*/*.hpp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks

@@ -30,6 +30,13 @@ core = Pybind11Extension(
     cxx_std=17,
     extra_compile_args=CPP_FLAGS,
 )
+training = Pybind11Extension(
+    "copytrace.train._kernels",
+    sorted(str(path) for path in Path("csrc/training").glob("*.cpp")),
+    depends=sorted(str(path) for path in Path("csrc/training").glob("*.hpp")),
+    cxx_std=17,
+    extra_compile_args=CPP_FLAGS,
+)
 pairs = Extension("copytrace.engine.search._pairs", ["engine/search/_pairs.pyx"], extra_compile_args=["-O3"])
 
 setup(
@@ -40,5 +47,5 @@ setup(
         "copytrace.engine.search": ["*.pyi"],
     },
     exclude_package_data={"": ["*.pyx", "*.cpp", "*.c"]},
-    ext_modules=[core, *cythonize([pairs], language_level=3)],
+    ext_modules=[core, training, *cythonize([pairs], language_level=3)],
 )

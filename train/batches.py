@@ -14,10 +14,6 @@ from torch.utils.data import Dataset
 from .photographs import Photographs, attacked_view, clean_view
 from .schedule import Progressive
 
-CLEAN_SHARE = 0.2
-"""Of the views that are not attacked."""
-
-
 T = TypeVar("T")
 
 
@@ -42,7 +38,8 @@ def places_of_step(step: int, classes: int, batch: int, seed: int) -> list[int]:
 class PixelBatches(Dataset):
     """Step -> (pixels uint8 [B * views, S, S, 3], classes int64 [B * views]); each photograph's views are neighbours.
 
-    The first ``classes`` photographs take part. rank, world: which part of every batch is this process's.
+    The first ``classes`` photographs take part. rank, world: which part of every batch is this process's. clean: share of
+    photographs whose first view is not attacked.
     """
 
     def __init__(
@@ -56,7 +53,9 @@ class PixelBatches(Dataset):
         classes: int,
         rank: int = 0,
         world: int = 1,
+        clean: float = 0.0,
     ) -> None:
+        self.clean = clean
         self.photographs, self.progressive, self.steps = photographs, progressive, steps
         self.batch, self.views, self.seed, self.classes = batch, views, seed, classes
         self.rank, self.world = rank, world
@@ -69,14 +68,16 @@ class PixelBatches(Dataset):
         places = places_of_step(step, self.classes, self.batch, self.seed)[self.rank :: self.world]
         slots = range(self.rank, self.batch, self.world)  # views do not depend on the number of processes
         drawn = [
-            self._view(place, size, intensity, np.random.default_rng([self.seed, step, slot, view]))
+            self._view(view, place, size, intensity, np.random.default_rng([self.seed, step, slot, view]))
             for slot, place in zip(slots, places, strict=True)
             for view in range(self.views)
         ]
         return torch.from_numpy(np.stack([pixels for _, pixels in drawn])), torch.tensor([place for place, _ in drawn])
 
-    def _view(self, place: int, size: int, intensity: float, rng: np.random.Generator) -> tuple[int, NDArray[np.uint8]]:
-        if rng.random() < CLEAN_SHARE:
+    def _view(
+        self, view: int, place: int, size: int, intensity: float, rng: np.random.Generator
+    ) -> tuple[int, NDArray[np.uint8]]:
+        if view == 0 and rng.random() < self.clean:
             return clean_view(self.photographs, place, size)
         return attacked_view(self.photographs, place, size, rng, intensity)
 

@@ -17,21 +17,29 @@ from copytrace.engine.threads import cpu_count
 
 from .batches import in_batches
 from .photographs import Photographs, attacked_view, clean_view
+from .settings import AttackSet
 
 _FLUSH_PHOTOGRAPHS = 512
-_LARGEST = 65504.0  # of float16
+LARGEST = 65504.0  # of float16
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 
 
 def photograph_views(
-    photographs: Photographs, place: int, views: int, size: int, seed: int, intensity: float = 1.0
+    photographs: Photographs,
+    place: int,
+    views: int,
+    size: int,
+    seed: int,
+    intensity: float = 1.0,
+    attacks: AttackSet = "isc2021",
 ) -> Pixels:
     """The photograph itself and ``views - 1`` attacked ones, uint8 [views, size, size, 3]; the same for the same seed."""
     made = [clean_view(photographs, place, size)[1]]
     for view in range(1, views):
-        made.append(attacked_view(photographs, place, size, np.random.default_rng([seed, place, view]), intensity)[1])
+        rng = np.random.default_rng([seed, place, view])
+        made.append(attacked_view(photographs, place, size, rng, intensity, attacks)[1])
     return np.stack(made)
 
 
@@ -70,7 +78,7 @@ def cached_features(
         with ThreadPoolExecutor(cpu_count()) as workers:
             rows = map_ordered(workers, compute, range(done, len(photographs)), 2 * cpu_count())
             for place, row in enumerate(rows, start=done):
-                features[place] = row.clip(-_LARGEST, _LARGEST)
+                features[place] = row.clip(-LARGEST, LARGEST)
                 if (place + 1) % _FLUSH_PHOTOGRAPHS == 0 or place + 1 == len(photographs):
                     features.flush()
                     count.write_text(str(place + 1))

@@ -21,7 +21,7 @@ from copytrace.export.onnx import check_parity, cosines, export_onnx, run_onnx
 
 from .features import run_network
 from .model import PixelScale
-from .photographs import Photographs, clean_view
+from .photographs import Photographs, clean_view, spread
 from .projection import fit_pca, identity_projection
 from .validation import ValidationSet
 
@@ -36,11 +36,6 @@ CONSTANTS = {"method": 2, "beta": {"1": 2.0, "2": 1.8}, "cosines": 3, "direction
 """The paper's."""
 _BETAS = {1: (0.5, 1.0, 1.5, 2.0, 3.0, 5.0), 2: (0.6, 0.9, 1.2, 1.5, 1.8, 2.4, 3.6)}
 _COSINES = (1, 3, 10)
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """``wanted`` places spread evenly over ``count``."""
-    return np.linspace(0, count - 1, min(count, wanted)).round().astype(int).tolist()
 
 
 def clean_pictures(photos: Photographs, wanted: int, size: int) -> Iterator[NDArray[np.uint8]]:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from copytrace.engine import CopytraceError
 
+from .average import WeightAverage
 from .checkpoint import load_checkpoint, save_checkpoint
 from .drip import Drip, rebuild_centres
 from .objective import ArcFaceObjective
@@ -58,9 +59,11 @@ class Trainer:
             self.step = state["step"]
             self.drip.load_state_dict(state["parts"]["drip"])
         self._prepare(None)
+        self.average = WeightAverage(task.objective.network, settings.average)
         if state:
             task.objective.load_state_dict(state["parts"]["objective"])
             self.optimisers.load_state_dict(state["parts"]["optimisers"])
+            self.average.load_state_dict(state["parts"]["average"])
 
     def run(self, log: RunLog | None) -> None:
         """log: None in all processes but the first."""
@@ -71,6 +74,7 @@ class Trainer:
                 loss = self._train_on(inputs, classes)
                 rate, step = self.optimisers.rate, self.step
                 self.optimisers.schedule(loss)
+                self.average.update()
                 self.step += 1
                 taught = self.drip.classes
                 grown = self.drip.observe(loss)
@@ -83,16 +87,20 @@ class Trainer:
                     self.save(log)
                 if grown:
                     break  # for batches of the new classes
+        self.average.apply()
 
     def save(self, log: RunLog | None) -> None:
         if log:
             log.flush()
             parts = {"objective": self.task.objective, "optimisers": self.optimisers, "drip": self.drip}
+            parts |= {"average": self.average}
             save_checkpoint(self.folder / CHECKPOINT, self.step, parts)
 
     def _validate(self) -> float | None:
-        due = self._due(self.settings.validate_every) and self.task.validate
-        return self.task.validate() if due else None
+        if self.task.validate is None or not self._due(self.settings.validate_every):
+            return None
+        with self.average.applied():
+            return self.task.validate()
 
     def _due(self, every: int) -> bool:
         return self.step == self.settings.steps or (every > 0 and self.step % every == 0)

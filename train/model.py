@@ -42,6 +42,11 @@ class PixelScale:
     offset: float | tuple[float, ...]
     divisor: float | tuple[float, ...]
 
+    @property
+    def uniform(self) -> bool:
+        """Whether all channels are treated alike."""
+        return not isinstance(self.offset, tuple) and not isinstance(self.divisor, tuple)
+
 
 class _AllTapped(Exception):  # noqa: N818 - no error: it ends a backbone's pass behind the last tap
     pass
@@ -67,6 +72,7 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         self.cell = cell
+        self.taps = tuple(taps)
         self.backbone = backbone
         self.scale = scale
         self.register_buffer("offset", torch.tensor(scale.offset), persistent=False)
@@ -83,7 +89,10 @@ class Trunk(nn.Module):
             raise _AllTapped
 
     def forward(self, pixels: Tensor) -> Tensor:
-        maps = self._maps(((pixels.float() - self.offset) / self.divisor).permute(0, 3, 1, 2))
+        return self.pooled(self._maps(((pixels.float() - self.offset) / self.divisor).permute(0, 3, 1, 2)))
+
+    def pooled(self, maps: Sequence[Tensor]) -> Tensor:
+        """One map [N, C, H, W] for each tap -> features [N, F]."""
         return torch.cat([pool(self._cells(x)) for pool, x in zip(self.pools, maps, strict=True)], dim=1)
 
     def _maps(self, x: Tensor) -> list[Tensor]:

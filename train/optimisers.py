@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer, SparseAdam
 
 from .objective import ArcFaceObjective
-from .schedule import MeanPlateau, warmup_cosine
+from .schedule import MeanPlateau, constant_with_tail, warmup_cosine
 from .settings import Settings
 
 
@@ -19,12 +19,13 @@ class Optimisers:
         self._dense = [
             p for p in objective.parameters() if p.requires_grad and not any(p is centres for centres in sparse)
         ]
-        self._all: list[Optimizer] = [Adam(self._dense, settings.learning_rate)]
+        self._all: list[Optimizer] = [Adam(self._dense, settings.learning_rate, (0.9, settings.beta2))]
         self._all += [SparseAdam(sparse, settings.learning_rate)] if sparse else []
-        if settings.schedule == "cosine":
-            self._schedules: list[Any] = [warmup_cosine(o, settings.warmup, settings.steps) for o in self._all]
+        if settings.schedule == "plateau":
+            self._schedules: list[Any] = [MeanPlateau(o, window=50) for o in self._all]
         else:
-            self._schedules = [MeanPlateau(o, window=50) for o in self._all]
+            shape = warmup_cosine if settings.schedule == "cosine" else constant_with_tail
+            self._schedules = [shape(o, settings.warmup, settings.steps) for o in self._all]
         self._scaler = torch.amp.GradScaler(device.type, enabled=settings.amp == "float16")
         self._clip = settings.clip
 

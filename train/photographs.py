@@ -71,6 +71,11 @@ class Photographs:
         return source[index]
 
 
+def spread(count: int, wanted: int) -> list[int]:
+    """``wanted`` places spread evenly over ``count``."""
+    return np.linspace(0, count - 1, min(count, wanted)).round().astype(int).tolist()
+
+
 def clean_view(photographs: Photographs, place: int, size: int) -> tuple[int, Pixels]:
     """(place, pixels [size, size, 3]) of a photograph without attacks, preprocessed as the engine does."""
     place, pixels = photographs.load(place)

@@ -18,11 +18,12 @@ from .arcface import ArcFace
 from .backbones import create_backbone
 from .batches import FeatureBatches, PixelBatches, in_batches
 from .drip import CENTRE_VIEWS
-from .features import cached_features, photograph_views, run_network
+from .features import LARGEST, cached_features, photograph_views, run_network
+from .folded import FoldedTrunk, bfloat16_is_fast, can_fold
 from .loop import Task
 from .model import DescriptorNetwork, Head, PixelScale, Trunk
 from .objective import ArcFaceObjective, ContrastiveObjective
-from .photographs import Photographs
+from .photographs import Photographs, spread
 from .processes import rank_and_world
 from .projection import learned_whitening
 from .schedule import Progressive
@@ -36,15 +37,27 @@ def build_network(settings: Settings) -> DescriptorNetwork:
     """The network as it is before training."""
     torch.manual_seed(settings.seed)
     backbone, scale = create_backbone(settings.backbone, settings.weights)
-    trunk = make_trunk(backbone, scale, settings)
-    return DescriptorNetwork(
-        trunk, Head(trunk.width(settings.size), settings.dimension) if settings.dimension else None
-    )
+    trunk: nn.Module = make_trunk(backbone, scale, settings)
+    head = Head(trunk.width(settings.size), settings.dimension) if settings.dimension else None
+    if settings.folded:
+        if not can_fold(trunk):
+            raise CopytraceError(
+                f"--folded: {settings.backbone} with these taps is no network that it computes; use --plain"
+            )
+        trunk = FoldedTrunk(trunk, torch.bfloat16 if bfloat16_is_fast() else torch.float32)
+    return DescriptorNetwork(trunk, head)
+
+
+def exportable(network: DescriptorNetwork) -> DescriptorNetwork:
+    """The same network with its trunk as timm has it."""
+    trunk = network.trunk
+    return DescriptorNetwork(trunk.unfold(), network.head) if isinstance(trunk, FoldedTrunk) else network
 
 
 def make_trunk(backbone: nn.Module, scale: PixelScale, settings: Settings) -> Trunk:
     """Raises: CopytraceError for taps that the backbone does not have."""
-    pooling = {"p": settings.power, "trainable_p": not settings.frozen, "cell": settings.cell}
+    # A fixed power of 2 is a single operation for runtimes, and enough: learning it is for the paper's 3.
+    pooling = {"p": settings.power, "trainable_p": not settings.frozen and settings.power != 2.0, "cell": settings.cell}
     try:
         return Trunk(backbone, scale, settings.taps, **pooling)
     except AttributeError as error:
@@ -61,15 +74,18 @@ def build_objective(network: nn.Module, settings: Settings) -> nn.Module:
 
 
 def whole_task(
-    network: DescriptorNetwork, settings: Settings, photos: Photographs, validation: ValidationSet | None
+    network: DescriptorNetwork, settings: Settings, photos: Photographs, validation: ValidationSet | None, say: Say
 ) -> Task:
     """Train everything, on pictures attacked anew for every step."""
+    if settings.start == "whitening":
+        say(f"learning a whitening from {min(settings.start_photographs, len(photos))} photographs")
+        start_head(network.head, trunk_features(network.trunk, photos, settings), settings)
     objective = build_objective(network, settings)
     progressive = Progressive(settings.size, first_size=settings.first_size, first_intensity=settings.first_intensity)
 
     def batches(classes: int) -> PixelBatches:
         every = (settings.steps, settings.batch, objective.views, settings.seed, classes, *rank_and_world())
-        return PixelBatches(photos, progressive, *every)
+        return PixelBatches(photos, progressive, *every, clean=settings.clean, attacks=settings.attacks)
 
     @torch.inference_mode()
     def embed(pictures: Iterator[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -88,6 +104,18 @@ def whole_task(
 
     validate = (lambda: validation.evaluate(embed, settings.size).micro_ap) if validation else None
     return Task(objective, len(photos), batches, views, validate)
+
+
+@torch.inference_mode()
+def trunk_features(trunk: nn.Module, photos: Photographs, settings: Settings) -> NDArray[np.float16]:
+    """Pooled features [photographs, views, F] of a trunk as it is, for some photographs; the clean view first."""
+    trunk.eval()
+    rows = []
+    for place in spread(len(photos), settings.start_photographs):
+        size, attacks = settings.first_size or settings.size, settings.attacks
+        views = photograph_views(photos, place, settings.views, size, settings.seed, attacks=attacks)
+        rows.append(trunk(torch.from_numpy(views)).numpy().clip(-LARGEST, LARGEST).astype(np.float16))
+    return np.stack(rows)
 
 
 def frozen_task(

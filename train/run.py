@@ -9,13 +9,14 @@ from typing import Any
 from copytrace.engine import CopytraceError, ResumeError, SourceError, StoreError
 from copytrace.engine.store.atomic import reason, replacing
 
+from .average import WeightAverage
 from .checkpoint import load_checkpoint
 from .finish import DIMENSION, make_bundle
 from .loop import CHECKPOINT, Trainer
 from .model import DescriptorNetwork, Ensemble
 from .photographs import Photographs
 from .processes import rank_and_world
-from .recipe import build_network, frozen_task, whole_task
+from .recipe import build_network, exportable, frozen_task, whole_task
 from .run_log import RunLog, save_batch_picture
 from .settings import Settings
 from .validation import ValidationSet, folder_pair, held_back
@@ -78,7 +79,7 @@ def run(
         return {}
     say("making the bundle")
     return make_bundle(
-        network,
+        exportable(network),
         network.trunk.scale,
         settings.size,
         photos,
@@ -123,7 +124,7 @@ def train(
     if settings.frozen:
         task = frozen_task(network, settings, photos, held, features, say)
     else:
-        task = whole_task(network, settings, photos, held)
+        task = whole_task(network, settings, photos, held, say)
         if first:
             pixels, _ = task.make_batches(task.classes)[0]
             save_batch_picture(folder / "batch.png", pixels, task.objective.views)
@@ -176,8 +177,12 @@ def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
         raise CopytraceError(f"{folder}: has no checkpoint yet")
     weights = state["parts"]["objective"]
     own = {key.removeprefix("network."): value for key, value in weights.items() if key.startswith("network.")}
-    (network.head if settings.frozen else network).load_state_dict(own)
-    return network.eval(), settings
+    part = network.head if settings.frozen else network
+    part.load_state_dict(own)
+    average = WeightAverage(part, settings.average)
+    average.load_state_dict(state["parts"]["average"])
+    average.apply()
+    return exportable(network).eval(), settings
 
 
 def combine(

@@ -19,6 +19,15 @@ def warmup_cosine(optimizer: Optimizer, warmup: int, steps: int, floor: float = 
     return LambdaLR(optimizer, factor)
 
 
+def constant_with_tail(optimizer: Optimizer, warmup: int, steps: int, tail: float = 0.35) -> LambdaLR:
+    """Linear from 0 to the full rate over ``warmup`` steps, constant, then linear down to 0 over the last ``tail`` of them."""
+
+    def factor(step: int) -> float:
+        return min((step + 1) / max(1, warmup), 1.0, (steps - step) / max(1.0, tail * steps))
+
+    return LambdaLR(optimizer, factor)
+
+
 class MeanPlateau:
     """ReduceLROnPlateau, told the mean loss of every ``window`` steps instead of every noisy one."""
 

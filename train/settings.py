@@ -6,7 +6,7 @@ from typing import Any, Literal
 from copytrace.engine import CopytraceError
 
 Objective = Literal["arcface", "infonce"]
-Schedule = Literal["cosine", "plateau"]
+Schedule = Literal["cosine", "plateau", "tail"]
 Amp = Literal["off", "bfloat16", "float16"]
 Start = Literal["random", "whitening"]
 
@@ -33,6 +33,8 @@ class Settings:
     frozen: bool = False
     views: int = 5  # of every photograph whose features are computed, when frozen
     start: Start = "random"  # of the linear layer
+    start_photographs: int = 4000  # from which whitening is learnt when the whole network is trained
+    folded: bool = False  # the whole network by the fast step of :mod:`.folded`
     objective: Objective = "arcface"
     temperature: float = 0.05
     entropy: float = 1.0
@@ -48,6 +50,9 @@ class Settings:
     schedule: Schedule = "cosine"
     warmup: int = 50
     clip: float = 1.0  # largest norm of the gradient; 0: any
+    beta2: float = 0.999  # of Adam
+    average: float = 0.0  # what a step keeps of the weights' moving average, which is validated and exported; 0: none
+    clean: float = 0.2  # share of photographs whose first view of a step is not attacked
     amp: Amp = "off"
     first_size: int | None = None
     first_intensity: float = 0.2
@@ -69,8 +74,9 @@ class Settings:
                 "sampled classes need one process; leave out torchrun, or use --share 1",
             ),
             (self.dimension == 0 and not idle, "--dimension 0 leaves no head to train; use --steps 0"),
-            (self.start == "whitening" and not self.frozen, "--start whitening needs --frozen"),
             (self.start == "whitening" and self.views < 2, "--start whitening needs --views 2 or more"),
+            (self.folded and self.frozen, "--folded belongs to --whole"),
+            (self.folded and self.amp != "off", "--folded chooses its own precision; leave out --amp"),
             (self.start == "whitening" and self.dimension == 0, "--start whitening needs a --dimension"),
             (
                 self.objective == "infonce" and self.frozen and self.views < 2 and not idle,
