@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from .photographs import Photographs, attacked_view, clean_view
 from .schedule import Progressive
+from .settings import AttackSet
 
 CLEAN_SHARE = 0.2
 """Of the views that are not attacked."""
@@ -56,10 +57,11 @@ class PixelBatches(Dataset):
         classes: int,
         rank: int = 0,
         world: int = 1,
+        attacks: AttackSet = "isc2021",
     ) -> None:
         self.photographs, self.progressive, self.steps = photographs, progressive, steps
         self.batch, self.views, self.seed, self.classes = batch, views, seed, classes
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.attacks = rank, world, attacks
 
     def __len__(self) -> int:
         return self.steps
@@ -78,7 +80,7 @@ class PixelBatches(Dataset):
     def _view(self, place: int, size: int, intensity: float, rng: np.random.Generator) -> tuple[int, NDArray[np.uint8]]:
         if rng.random() < CLEAN_SHARE:
             return clean_view(self.photographs, place, size)
-        return attacked_view(self.photographs, place, size, rng, intensity)
+        return attacked_view(self.photographs, place, size, rng, intensity, self.attacks)
 
 
 class FeatureBatches(Dataset):

@@ -4,7 +4,6 @@ import random
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -14,8 +13,7 @@ from copytrace.engine.read import Image, open_source, stretch
 
 from .attack_set import LONGEST_SIDE, load
 from .attacks import CLASSES, Draw, Pixels, attack_chain, attack_class, random_chain, wide
-
-AttackSet = Literal["isc2021", "wide"]
+from .settings import AttackSet
 
 CHAIN_SHARE = 0.3  # of the views get a random chain, the others one of the classes
 _DRAWN = (*CLASSES, "pasted", "chain")  # the hardest twice as often

@@ -69,7 +69,7 @@ def whole_task(
 
     def batches(classes: int) -> PixelBatches:
         every = (settings.steps, settings.batch, objective.views, settings.seed, classes, *rank_and_world())
-        return PixelBatches(photos, progressive, *every)
+        return PixelBatches(photos, progressive, *every, attacks=settings.attacks)
 
     @torch.inference_mode()
     def embed(pictures: Iterator[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -82,7 +82,9 @@ def whole_task(
 
     def views(classes: list[int]) -> Tensor:
         seed = settings.seed + 1
-        made = (photograph_views(photos, place, CENTRE_VIEWS, settings.size, seed) for place in classes)
+        made = (
+            photograph_views(photos, place, CENTRE_VIEWS, settings.size, seed, settings.attacks) for place in classes
+        )
         rows = embed(picture for pictures in made for picture in pictures)
         return torch.from_numpy(rows).reshape(len(classes), CENTRE_VIEWS, -1)
 
@@ -112,6 +114,7 @@ def frozen_task(
         settings.views,
         settings.size,
         settings.seed,
+        settings.attacks,
         lambda done, total: say(f"features of {done}/{total} photographs") if done % every == 0 else None,
     )
     start_head(head, features, settings)
@@ -147,7 +150,7 @@ def claim_features(folder: Path, settings: Settings, photos: Photographs) -> Non
     Raises: ResumeError when it holds others; StoreError when it cannot be made.
     """
     path = folder / "features.json"
-    names = ("backbone", "weights", "taps", "power", "cell", "size", "views", "hold_back", "seed")
+    names = ("backbone", "weights", "taps", "power", "cell", "size", "views", "attacks", "hold_back", "seed")
     mine = {name: settings.to_dict()[name] for name in names} | {
         "photographs": photos.fingerprint(),
         "count": len(photos),
@@ -159,7 +162,7 @@ def claim_features(folder: Path, settings: Settings, photos: Photographs) -> Non
             raise StoreError(f"{folder}: cannot be made: {reason(error)}") from error
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
-    elif (theirs := json.loads(path.read_text(encoding="utf-8"))) != mine:
+    elif (theirs := {"attacks": "isc2021"} | json.loads(path.read_text(encoding="utf-8"))) != mine:
         changed = [key for key in mine if mine[key] != theirs.get(key)]
         raise ResumeError(f"{folder}: holds features of others ({', '.join(changed)} differ); give another folder")
 

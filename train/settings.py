@@ -9,6 +9,7 @@ Objective = Literal["arcface", "infonce"]
 Schedule = Literal["cosine", "plateau"]
 Amp = Literal["off", "bfloat16", "float16"]
 Start = Literal["random", "whitening"]
+AttackSet = Literal["isc2021", "wide"]
 
 
 TAPS = {
@@ -49,6 +50,7 @@ class Settings:
     warmup: int = 50
     clip: float = 1.0  # largest norm of the gradient; 0: any
     amp: Amp = "off"
+    attacks: AttackSet = "wide"
     first_size: int | None = None
     first_intensity: float = 0.2
     hold_back: float = 0.1  # of the photographs, for validation, at most 4,000
@@ -88,4 +90,5 @@ class Settings:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "Settings":
+        values = {"attacks": "isc2021"} | values  # runs from before there was a choice
         return Settings(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from copytrace.engine import Bundle
 
-from ..settings import TAPS, Amp, Objective, Schedule, Settings, Start
+from ..settings import TAPS, Amp, AttackSet, Objective, Schedule, Settings, Start
 
 
 class _RunByDefault(TyperGroup):
@@ -108,6 +108,10 @@ def run(
     warmup: Annotated[int, typer.Option(min=0, help="Steps, for cosine.")] = _D.warmup,
     clip: Annotated[float, typer.Option(min=0, help="Largest norm of the gradient; 0: any.")] = _D.clip,
     amp: Annotated[Amp, typer.Option(help="Mixed precision.")] = _D.amp,
+    attacks: Annotated[
+        AttackSet | None,
+        typer.Option(help="Edits of the views. [default: wide, or isc2021 for a head on frozen features]"),
+    ] = None,
     first_size: Annotated[
         int | None, typer.Option(help="Side of the input in the beginning. [default: --size]")
     ] = None,
@@ -130,6 +134,8 @@ def run(
     options["taps"] = TAPS.get(backbone, ()) if taps is None else tuple(name for name in taps.split(",") if name)
     if frozen is None:
         options["frozen"] = rank_and_world()[1] == 1 and not has_gpu()
+    if attacks is None:
+        options["attacks"] = "isc2021" if options["frozen"] else "wide"
     settings = Settings(**options)
     how = {"validation": validation, "whitened": whitened, "features": features, "resume": resume, "workers": workers}
     quality = train(roots, output, settings, _say, **how)
