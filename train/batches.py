@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from .photographs import Photographs, attacked_view, clean_view
 from .schedule import Progressive
+from .settings import AttackSet
 
 T = TypeVar("T")
 
@@ -54,11 +55,12 @@ class PixelBatches(Dataset):
         rank: int = 0,
         world: int = 1,
         clean: float = 0.0,
+        attacks: AttackSet = "isc2021",
     ) -> None:
         self.clean = clean
         self.photographs, self.progressive, self.steps = photographs, progressive, steps
         self.batch, self.views, self.seed, self.classes = batch, views, seed, classes
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.attacks = rank, world, attacks
 
     def __len__(self) -> int:
         return self.steps
@@ -79,7 +81,7 @@ class PixelBatches(Dataset):
     ) -> tuple[int, NDArray[np.uint8]]:
         if view == 0 and rng.random() < self.clean:
             return clean_view(self.photographs, place, size)
-        return attacked_view(self.photographs, place, size, rng, intensity)
+        return attacked_view(self.photographs, place, size, rng, intensity, self.attacks)
 
 
 class FeatureBatches(Dataset):

@@ -32,14 +32,13 @@ def photograph_views(
     views: int,
     size: int,
     seed: int,
-    intensity: float = 1.0,
     attacks: AttackSet = "isc2021",
 ) -> Pixels:
     """The photograph itself and ``views - 1`` attacked ones, uint8 [views, size, size, 3]; the same for the same seed."""
     made = [clean_view(photographs, place, size)[1]]
     for view in range(1, views):
         rng = np.random.default_rng([seed, place, view])
-        made.append(attacked_view(photographs, place, size, rng, intensity, attacks)[1])
+        made.append(attacked_view(photographs, place, size, rng, 1.0, attacks)[1])
     return np.stack(made)
 
 
@@ -58,6 +57,7 @@ def cached_features(
     views: int,
     size: int,
     seed: int,
+    attacks: AttackSet = "isc2021",
     progress: Progress = lambda done, total: None,
 ) -> NDArray[np.float16]:
     """Features float16 [photographs, views, F], the clean view first; computed where ``path`` does not hold them yet.
@@ -73,7 +73,7 @@ def cached_features(
         features, done = _open(path, count, shape)
 
         def compute(place: int) -> NDArray[np.float32]:
-            return network(photograph_views(photographs, place, views, size, seed))
+            return network(photograph_views(photographs, place, views, size, seed, attacks))
 
         with ThreadPoolExecutor(cpu_count()) as workers:
             rows = map_ordered(workers, compute, range(done, len(photographs)), 2 * cpu_count())

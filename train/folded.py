@@ -187,7 +187,7 @@ class _Block(nn.Module):
 
 
 class FoldedTrunk(nn.Module):
-    """uint8 RGB pixels [N, S, S, 3] -> pooled features float32 [N, F]: what a :class:`Trunk` computes, faster to train on a CPU.
+    """uint8 RGB pixels [N, S, S, 3] -> pooled features float32 [N, F]: a :class:`Trunk`, faster to train on a CPU.
 
     trunk: where the weights come from, and where :meth:`unfold` puts them back. dtype: of maps and matrix products; weights,
     gradients of weights and features are float32.

@@ -12,11 +12,14 @@ from copytrace.engine import BadImageError
 from copytrace.engine.read import Image, open_source, stretch
 
 from .attack_set import LONGEST_SIDE, load
-from .attacks import CLASSES, Draw, Pixels, attack_chain, attack_class, random_chain
+from .attacks import CLASSES, Draw, Pixels, attack_chain, attack_class, random_chain, wide
+from .settings import AttackSet
 
 CHAIN_SHARE = 0.3  # of the views get a random chain, the others one of the classes
 _DRAWN = (*CLASSES, "pasted", "chain")  # the hardest twice as often
 QUALITIES = (30, 90)  # of the JPEG that every attacked view passes through
+ATTACKED_SIDE = 1.6  # the wide set's photographs are no larger on their shorter side, in sides of the view made of them
+SAVED_SHARE = 0.8  # of the wide set's views that pass through a JPEG in the end
 
 
 class Photographs:
@@ -83,18 +86,33 @@ def clean_view(photographs: Photographs, place: int, size: int) -> tuple[int, Pi
 
 
 def attacked_view(
-    photographs: Photographs, place: int, size: int, rng: np.random.Generator, intensity: float
+    photographs: Photographs,
+    place: int,
+    size: int,
+    rng: np.random.Generator,
+    intensity: float,
+    attacks: AttackSet = "isc2021",
 ) -> tuple[int, Pixels]:
-    """(place, pixels [size, size, 3]) of a photograph after one of the ten classes of attacks or a random chain, saved as JPEG.
+    """(place, pixels [size, size, 3]) of a photograph after attacks, saved as JPEG.
 
-    intensity: the most that may be drawn, 0 to 1; most draws come near it. What is laid under or over it are other
-    photographs of the collection.
+    intensity: the most that may be drawn, 0 to 1. attacks: ``isc2021``, one of the ten classes or a random chain, most
+    draws near ``intensity``; ``wide``, the mixture of :mod:`.attacks.wide`, every attack with a strength of its own. What is
+    laid under or over it are other photographs of the collection.
     """
+    most = round(ATTACKED_SIDE * size) if attacks == "wide" else None
     place, pixels = photographs.load(place)
+    pixels = _shrunk(pixels, most)
 
     def other() -> Pixels:
         index = int(rng.integers(len(photographs)))
-        return photographs.load(index if index != place else (index + 1) % len(photographs))[1]
+        return _shrunk(photographs.load(index if index != place else (index + 1) % len(photographs))[1], most)
+
+    if attacks == "wide":
+        draw = Draw(rng, intensity, other)
+        pixels, _ = wide.attack_class(pixels, draw, wide.draw_class(draw))
+        if rng.random() < SAVED_SHARE:
+            pixels = _through_jpeg(pixels, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1)))
+        return place, stretch(pixels, size)
 
     draw = Draw(rng, (1.0 - 0.8 * float(rng.random()) ** 3) * intensity, other)
     if rng.random() < CHAIN_SHARE:
@@ -102,6 +120,16 @@ def attacked_view(
     else:
         pixels, _ = attack_class(pixels, draw, _DRAWN[int(rng.integers(len(_DRAWN)))])
     return place, stretch(_through_jpeg(pixels, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))), size)
+
+
+def _shrunk(pixels: Pixels, most: int | None) -> Pixels:
+    """The shorter side at most ``most`` pixels; reduced by at most half, linear interpolation is smooth enough and fast."""
+    factor = 1.0 if most is None else most / min(pixels.shape[:2])
+    if factor >= 1.0:
+        return pixels
+    height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
+    way = cv2.INTER_LINEAR if factor >= 0.5 else cv2.INTER_AREA
+    return cv2.resize(pixels, (width, height), interpolation=way)
 
 
 def _through_jpeg(pixels: Pixels, quality: int) -> Pixels:

@@ -24,7 +24,7 @@ from .loop import Task
 from .model import DescriptorNetwork, Head, PixelScale, Trunk
 from .objective import ArcFaceObjective, ContrastiveObjective
 from .photographs import Photographs, spread
-from .processes import rank_and_world
+from .processes import has_gpu, rank_and_world
 from .projection import learned_whitening
 from .schedule import Progressive
 from .settings import Settings
@@ -46,6 +46,17 @@ def build_network(settings: Settings) -> DescriptorNetwork:
             )
         trunk = FoldedTrunk(trunk, torch.bfloat16 if bfloat16_is_fast() else torch.float32)
     return DescriptorNetwork(trunk, head)
+
+
+def fast_step_fits(settings: Settings) -> bool:
+    """Whether a run trains faster folded: on this processor, with this network.
+
+    Raises: CopytraceError for backbones and taps that do not exist.
+    """
+    if settings.frozen or settings.amp != "off" or has_gpu() or not bfloat16_is_fast():
+        return False
+    backbone, scale = create_backbone(settings.backbone, "none")
+    return can_fold(make_trunk(backbone, scale, settings))
 
 
 def exportable(network: DescriptorNetwork) -> DescriptorNetwork:
@@ -98,7 +109,9 @@ def whole_task(
 
     def views(classes: list[int]) -> Tensor:
         seed = settings.seed + 1
-        made = (photograph_views(photos, place, CENTRE_VIEWS, settings.size, seed) for place in classes)
+        made = (
+            photograph_views(photos, place, CENTRE_VIEWS, settings.size, seed, settings.attacks) for place in classes
+        )
         rows = embed(picture for pictures in made for picture in pictures)
         return torch.from_numpy(rows).reshape(len(classes), CENTRE_VIEWS, -1)
 
@@ -140,6 +153,7 @@ def frozen_task(
         settings.views,
         settings.size,
         settings.seed,
+        settings.attacks,
         lambda done, total: say(f"features of {done}/{total} photographs") if done % every == 0 else None,
     )
     start_head(head, features, settings)
@@ -175,7 +189,7 @@ def claim_features(folder: Path, settings: Settings, photos: Photographs) -> Non
     Raises: ResumeError when it holds others; StoreError when it cannot be made.
     """
     path = folder / "features.json"
-    names = ("backbone", "weights", "taps", "power", "cell", "size", "views", "hold_back", "seed")
+    names = ("backbone", "weights", "taps", "power", "cell", "size", "views", "attacks", "hold_back", "seed")
     mine = {name: settings.to_dict()[name] for name in names} | {
         "photographs": photos.fingerprint(),
         "count": len(photos),
@@ -187,7 +201,7 @@ def claim_features(folder: Path, settings: Settings, photos: Photographs) -> Non
             raise StoreError(f"{folder}: cannot be made: {reason(error)}") from error
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
-    elif (theirs := json.loads(path.read_text(encoding="utf-8"))) != mine:
+    elif (theirs := {"attacks": "isc2021"} | json.loads(path.read_text(encoding="utf-8"))) != mine:
         changed = [key for key in mine if mine[key] != theirs.get(key)]
         raise ResumeError(f"{folder}: holds features of others ({', '.join(changed)} differ); give another folder")
 

@@ -141,7 +141,8 @@ def claim(folder: Path, settings: Settings, photos: Photographs, resume: bool) -
     path, mine = folder / "run.json", {"settings": settings.to_dict(), "photographs": photos.fingerprint()}
     if path.exists():
         theirs = json.loads(path.read_text(encoding="utf-8"))
-        changed = [key for key, value in mine["settings"].items() if theirs["settings"].get(key) != value]
+        begun = Settings.from_dict(theirs["settings"]).to_dict()
+        changed = [key for key, value in mine["settings"].items() if begun[key] != value]
         changed += ["photographs"] * (theirs["photographs"] != mine["photographs"])
         if not resume:
             raise StoreError(f"{folder}: holds a run already; --resume goes on with it, or give another folder")

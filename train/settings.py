@@ -9,6 +9,7 @@ Objective = Literal["arcface", "infonce"]
 Schedule = Literal["cosine", "plateau", "tail"]
 Amp = Literal["off", "bfloat16", "float16"]
 Start = Literal["random", "whitening"]
+AttackSet = Literal["isc2021", "wide"]
 
 
 TAPS = {
@@ -54,6 +55,7 @@ class Settings:
     average: float = 0.0  # what a step keeps of the weights' moving average, which is validated and exported; 0: none
     clean: float = 0.2  # share of photographs whose first view of a step is not attacked
     amp: Amp = "off"
+    attacks: AttackSet = "wide"
     first_size: int | None = None
     first_intensity: float = 0.2
     hold_back: float = 0.1  # of the photographs, for validation, at most 4,000
@@ -94,4 +96,5 @@ class Settings:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "Settings":
+        values = {"attacks": "isc2021"} | values  # runs from before there was a choice
         return Settings(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})

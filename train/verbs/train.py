@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from copytrace.engine import Bundle
 
-from ..settings import TAPS, Amp, Objective, Schedule, Settings, Start
+from ..settings import TAPS, Amp, AttackSet, Objective, Schedule, Settings, Start
 
 
 class _RunByDefault(TyperGroup):
@@ -85,9 +85,18 @@ def run(
         ),
     ] = None,
     views: Annotated[
-        int, typer.Option(min=1, help="Frozen: views of every photograph, the first without attacks.")
+        int, typer.Option(min=1, help="Frozen, or for whitening: views of every photograph, the first without attacks.")
     ] = _D.views,
-    start: Annotated[Start, typer.Option(help="Frozen: where the head begins.")] = _D.start,
+    start: Annotated[Start, typer.Option(help="Where the head begins.")] = _D.start,
+    start_photographs: Annotated[
+        int, typer.Option(min=2, help="Whole: photographs from which whitening is learnt.")
+    ] = _D.start_photographs,
+    folded: Annotated[
+        bool | None,
+        typer.Option(
+            "--folded/--plain", help="Whole: the fast step for CPUs. [default: where processor and network allow it]"
+        ),
+    ] = None,
     objective: Annotated[Objective, typer.Option(help="What is learnt.")] = _D.objective,
     temperature: Annotated[float, typer.Option(help="Of InfoNCE.")] = _D.temperature,
     entropy: Annotated[float, typer.Option(help="Weight of the entropy term.")] = _D.entropy,
@@ -107,7 +116,18 @@ def run(
     schedule: Annotated[Schedule, typer.Option(help="Of the learning rate.")] = _D.schedule,
     warmup: Annotated[int, typer.Option(min=0, help="Steps, for cosine.")] = _D.warmup,
     clip: Annotated[float, typer.Option(min=0, help="Largest norm of the gradient; 0: any.")] = _D.clip,
+    beta2: Annotated[float, typer.Option(min=0, max=1, help="Of Adam.")] = _D.beta2,
+    average: Annotated[
+        float, typer.Option(min=0, max=1, help="Share that the weights' moving average keeps at a step; 0: no average.")
+    ] = _D.average,
+    clean: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of photographs whose first view is not attacked.")
+    ] = _D.clean,
     amp: Annotated[Amp, typer.Option(help="Mixed precision.")] = _D.amp,
+    attacks: Annotated[
+        AttackSet | None,
+        typer.Option(help="Edits of the views. [default: wide, or isc2021 for a head on frozen features]"),
+    ] = None,
     first_size: Annotated[
         int | None, typer.Option(help="Side of the input in the beginning. [default: --size]")
     ] = None,
@@ -123,6 +143,7 @@ def run(
     """Train a model on photographs and make a bundle of it."""
     options = {key: value for key, value in locals().items() if key in Settings.__dataclass_fields__}
     from ..processes import has_gpu, rank_and_world
+    from ..recipe import fast_step_fits
     from ..run import BUNDLE
     from ..run import run as train
 
@@ -130,6 +151,10 @@ def run(
     options["taps"] = TAPS.get(backbone, ()) if taps is None else tuple(name for name in taps.split(",") if name)
     if frozen is None:
         options["frozen"] = rank_and_world()[1] == 1 and not has_gpu()
+    if attacks is None:
+        options["attacks"] = "isc2021" if options["frozen"] else "wide"
+    if folded is None:
+        options["folded"] = fast_step_fits(Settings(**options | {"folded": False}))
     settings = Settings(**options)
     how = {"validation": validation, "whitened": whitened, "features": features, "resume": resume, "workers": workers}
     quality = train(roots, output, settings, _say, **how)

@@ -1,0 +1,203 @@
+"""Small pictures with a mask, to lay over a photograph: lines of text in many fonts, emoji, logos."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from .draw import Draw, Pixels
+
+_FONTS = "DejaVuSans*.ttf", "DejaVuSerif*.ttf", "cm[rst]*10.ttf", "STIXGeneral*.ttf"
+_SYMBOLS = "☀☁☂☃☎☕☠☢☣☮☯☺☻☹♀♂♥♦♣♠♪♫♻⚑⚓⚔⚠⚡✂✈✉✌✍✎✓✔✖✿❄❤➜★☆"
+_FACES = "".join(chr(code) for code in range(0x1F600, 0x1F641) if code not in (0x1F624, 0x1F62C))
+_EMOJI = 2 * _FACES + _SYMBOLS
+_LINES = (
+    "the and new sale best day love you this that what when never always happy today only free now look see my your",
+    "world life time people good night morning photo news live breaking wow hello welcome to from with for not is are",
+    "was be can will just like share follow buy win big small first last made in of on home city summer winter music",
+    "food team game shop www.example.com #1 50% $9.99 2024 100k 12:45 !!! ... @user LOL OMG",
+)
+_WORDS = [word for line in _LINES for word in line.split()]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """colour: uint8 RGB [h, w, 3]; mask: float32 [h, w], 0 (see through) to 1."""
+
+    colour: Pixels
+    mask: NDArray[np.float32]
+
+    def resized(self, width: int, height: int) -> "Stamp":
+        size = max(1, width), max(1, height)
+        way = cv2.INTER_AREA if width < self.mask.shape[1] else cv2.INTER_LINEAR
+        return Stamp(cv2.resize(self.colour, size, interpolation=way), cv2.resize(self.mask, size, interpolation=way))
+
+    def turned(self, angle: float) -> "Stamp":
+        """Turned by ``angle`` degrees, made larger so that nothing is cut off."""
+        height, width = self.mask.shape
+        cosine, sine = abs(np.cos(np.deg2rad(angle))), abs(np.sin(np.deg2rad(angle)))
+        w, h = int(width * cosine + height * sine) + 2, int(width * sine + height * cosine) + 2
+        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
+        matrix[:, 2] += (w - width) / 2, (h - height) / 2
+        colour = cv2.warpAffine(self.colour, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
+        return Stamp(colour, cv2.warpAffine(self.mask, matrix, (w, h)))
+
+
+def lay(image: Pixels, stamp: Stamp, x: int, y: int, opacity: float = 1.0) -> None:
+    """Lay a stamp over the picture, in place, its upper left corner at (x, y); what reaches beyond is cut off."""
+    height, width = stamp.mask.shape
+    left, top, right, bottom = max(0, x), max(0, y), min(image.shape[1], x + width), min(image.shape[0], y + height)
+    if left >= right or top >= bottom:
+        return
+    part = image[top:bottom, left:right]
+    inside = slice(top - y, bottom - y), slice(left - x, right - x)
+    share = np.ascontiguousarray(stamp.mask[inside]) * np.float32(opacity)
+    part[:] = cv2.blendLinear(np.ascontiguousarray(stamp.colour[inside]), np.ascontiguousarray(part), share, 1 - share)
+
+
+@lru_cache(maxsize=1)
+def font_files() -> tuple[Path, ...]:
+    """The text fonts that come with matplotlib (DejaVu, Computer Modern, STIX)."""
+    import matplotlib
+
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return tuple(sorted(path for pattern in _FONTS for path in folder.glob(pattern)))
+
+
+@lru_cache(maxsize=512)
+def _font(number: int, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(font_files()[number], size)
+
+
+def phrase(draw: Draw, words: int) -> str:
+    """That many words, in one of the usual ways of writing."""
+    text = " ".join(_WORDS[i] for i in draw.rng.integers(0, len(_WORDS), words))
+    return (text, text.upper(), text.capitalize(), text.title())[int(draw.rng.integers(0, 4))]
+
+
+def text_mask(draw: Draw, text: str, size: int) -> NDArray[np.uint8]:
+    """Letters of a random font, ``size`` pixels high (in steps), with room around them: uint8 [h, w]."""
+    size = max(6, size if size < 16 else size // 4 * 4)
+    font = _font(int(draw.rng.integers(0, len(font_files()))), size)
+    left, top, right, bottom = font.getbbox(text)
+    room = max(2, size // 5)
+    canvas = Image.new("L", (max(1, right - left) + 2 * room, max(1, bottom - top) + 2 * room))
+    ImageDraw.Draw(canvas).text((room - left, room - top), text, fill=255, font=font)
+    return np.asarray(canvas)
+
+
+def text_stamp(draw: Draw, text: str, size: int) -> Stamp:
+    """A line of text: plain, outlined, with a shadow, or in a box that may let the picture through."""
+    letters = text_mask(draw, text, size)
+    light = draw.rng.random() < 0.5
+    ink = ((255, 255, 255) if light else (0, 0, 0)) if draw.rng.random() < 0.5 else draw.colour()
+    behind = ((0, 0, 0) if light else (255, 255, 255)) if draw.rng.random() < 0.7 else draw.colour()
+    kind, room = draw.rng.random(), max(2, size // 5)
+    if kind < 0.35:
+        mask = letters
+    elif kind < 0.6:
+        mask = cv2.dilate(letters, np.ones((2 * (room // 2) + 1,) * 2, np.uint8))
+    elif kind < 0.75:
+        mask = cv2.max(letters, np.roll(letters, (room // 2, room // 2), axis=(0, 1)))
+    else:
+        mask = np.full_like(letters, 255 if draw.rng.random() < 0.6 else 150)
+        mask = cv2.max(mask, letters)
+    share = letters.astype(np.float32) * np.float32(1 / 255)
+    colour = cv2.blendLinear(
+        np.full((*letters.shape, 3), ink, np.uint8), np.full((*letters.shape, 3), behind, np.uint8), share, 1 - share
+    )
+    return Stamp(colour, mask.astype(np.float32) * np.float32(1 / 255))
+
+
+@lru_cache(maxsize=len(_EMOJI))
+def _symbol(character: str) -> NDArray[np.uint8]:
+    """A symbol of DejaVu Sans, 128 pixels high: uint8 [h, w]."""
+    font = _dejavu(112)
+    left, top, right, bottom = font.getbbox(character)
+    canvas = Image.new("L", (right - left + 16, bottom - top + 16))
+    ImageDraw.Draw(canvas).text((8 - left, 8 - top), character, fill=255, font=font)
+    return np.asarray(canvas)
+
+
+@lru_cache(maxsize=4)
+def _dejavu(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(next(path for path in font_files() if path.name == "DejaVuSans.ttf"), size)
+
+
+def emoji_stamp(draw: Draw, size: int) -> Stamp:
+    """A face or another symbol as a sticker: lines on a filled shape, most of them yellow or red."""
+    lines = _symbol(_EMOJI[int(draw.rng.integers(0, len(_EMOJI)))])
+    filled = cv2.morphologyEx(
+        cv2.threshold(lines, 100, 255, cv2.THRESH_BINARY)[1], cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)
+    )
+    outlines, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(filled.copy(), outlines, -1, 255, -1)
+    solid = lines.mean() > 0.6 * filled.mean()
+    skin = (255, int(draw.rng.integers(170, 225)), int(draw.rng.integers(20, 110)))
+    fill = skin if draw.rng.random() < 0.6 else (230, 30, 50) if draw.rng.random() < 0.4 else draw.colour()
+    ink = fill if solid else (70, 40, 15) if draw.rng.random() < 0.7 else (0, 0, 0)
+    share = lines.astype(np.float32) / 255
+    colour = cv2.blendLinear(
+        np.full((*lines.shape, 3), ink, np.uint8), np.full((*lines.shape, 3), fill, np.uint8), share, 1 - share
+    )
+    factor = size / max(lines.shape)
+    stamp = Stamp(colour, filled.astype(np.float32) / 255)
+    return stamp.resized(round(lines.shape[1] * factor), round(lines.shape[0] * factor))
+
+
+def polygon(draw: Draw, size: int) -> NDArray[np.uint8]:
+    """A filled shape: rounded square, disc, star or regular polygon, uint8 [size, size]."""
+    mask = np.zeros((size, size), np.uint8)
+    middle, radius = size // 2, max(1, size // 2 - 1)
+    kind = int(draw.rng.integers(0, 4))
+    if kind == 0:
+        return rounded_rectangle(size, size, size // 4)
+    if kind == 1:
+        return cv2.circle(mask, (middle, middle), radius, 255, -1, cv2.LINE_AA)
+    corners = int(draw.rng.integers(3, 9))
+    angles = np.arange(2 * corners) * np.pi / corners + draw.rng.uniform(0, 2 * np.pi)
+    reach = np.where(
+        np.arange(2 * corners) % 2, draw.rng.uniform(0.35, 0.7) if kind == 3 else np.cos(np.pi / corners), 1.0
+    )
+    points = middle + radius * reach[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return cv2.fillPoly(mask, [points.round().astype(np.int32)], 255, cv2.LINE_AA)
+
+
+def rounded_rectangle(width: int, height: int, radius: int) -> NDArray[np.uint8]:
+    """Filled, uint8 [height, width]."""
+    mask = np.zeros((height, width), np.uint8)
+    radius = min(radius, width // 2, height // 2)
+    cv2.rectangle(mask, (radius, 0), (width - 1 - radius, height - 1), 255, -1)
+    cv2.rectangle(mask, (0, radius), (width - 1, height - 1 - radius), 255, -1)
+    for x in (radius, width - 1 - radius):
+        for y in (radius, height - 1 - radius):
+            cv2.circle(mask, (x, y), radius, 255, -1, cv2.LINE_AA)
+    return mask
+
+
+def logo_stamp(draw: Draw, size: int) -> Stamp:
+    """One to three shapes inside each other, or rings, in plain colours; some with a name beside them."""
+    side = max(8, size)
+    colour, mask = np.full((side, side, 3), draw.colour(), np.uint8), polygon(draw, side)
+    inner = side
+    for _ in range(int(draw.rng.integers(0, 3))):
+        inner = max(4, int(inner * draw.rng.uniform(0.4, 0.8)))
+        lay(
+            colour,
+            Stamp(np.full((inner, inner, 3), draw.colour(), np.uint8), polygon(draw, inner).astype(np.float32) / 255),
+            (side - inner) // 2,
+            (side - inner) // 2,
+        )
+    stamp = Stamp(colour, mask.astype(np.float32) / 255)
+    if draw.rng.random() < 0.5:
+        return stamp
+    name = text_mask(draw, phrase(draw, 1), max(6, side // 2))
+    ink = np.full((side, name.shape[1], 3), draw.colour(), np.uint8)
+    beside = np.zeros((side, name.shape[1]), np.float32)
+    rows = min(side, name.shape[0])
+    beside[(side - rows) // 2 : (side - rows) // 2 + rows] = name[:rows].astype(np.float32) / 255
+    return Stamp(np.concatenate([colour, ink], axis=1), np.concatenate([stamp.mask, beside], axis=1))
