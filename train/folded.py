@@ -42,7 +42,6 @@ def can_fold(trunk: Trunk) -> bool:
         and all(_dw_norm(block).weight.numel() % _LANES == 0 for block in blocks.values())
         and all(tap in (f"{name}.{_dw_norm_name(block)}" for name, block in blocks.items()) for tap in trunk.taps)
         and isinstance(backbone.bn1.act, nn.ReLU6)
-        and trunk.scale.uniform
     )
 
 
@@ -208,8 +207,7 @@ class FoldedTrunk(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         trunk = self._trunk[0]
-        x = ((pixels.float() - self.scale.offset) / self.scale.divisor).to(self.dtype)
-        x = self.stem(x)
+        x = self.stem(((pixels.float() - trunk.offset) / trunk.divisor).to(self.dtype))
         maps = []
         for place, (block, tapped) in enumerate(zip(self.blocks, self._tapped, strict=True)):
             inner = block.inner(x)

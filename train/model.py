@@ -42,11 +42,6 @@ class PixelScale:
     offset: float | tuple[float, ...]
     divisor: float | tuple[float, ...]
 
-    @property
-    def uniform(self) -> bool:
-        """Whether all channels are treated alike."""
-        return not isinstance(self.offset, tuple) and not isinstance(self.divisor, tuple)
-
 
 class _AllTapped(Exception):  # noqa: N818 - no error: it ends a backbone's pass behind the last tap
     pass
