@@ -99,17 +99,16 @@ def attacked_view(
     draws near ``intensity``; ``wide``, the mixture of :mod:`.attacks.wide`, every attack with a strength of its own. What is
     laid under or over it are other photographs of the collection.
     """
-    most = round(ATTACKED_SIDE * size) if attacks == "wide" else None
     place, pixels = photographs.load(place)
-    pixels = _shrunk(pixels, most)
 
     def other() -> Pixels:
         index = int(rng.integers(len(photographs)))
-        return _shrunk(photographs.load(index if index != place else (index + 1) % len(photographs))[1], most)
+        return photographs.load(index if index != place else (index + 1) % len(photographs))[1]
 
     if attacks == "wide":
-        draw = Draw(rng, intensity, other)
-        pixels, _ = wide.attack_class(pixels, draw, wide.draw_class(draw))
+        draw = Draw(rng, intensity, lambda: _small(other(), size))
+        pixels, _ = wide.attack_class(_small(pixels, size), draw, wide.draw_class(draw))
+        pixels = _small(pixels, size)
         if rng.random() < SAVED_SHARE:
             pixels = _through_jpeg(pixels, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1)))
         return place, stretch(pixels, size)
@@ -122,14 +121,14 @@ def attacked_view(
     return place, stretch(_through_jpeg(pixels, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))), size)
 
 
-def _shrunk(pixels: Pixels, most: int | None) -> Pixels:
-    """The shorter side at most ``most`` pixels; reduced by at most half, linear interpolation is smooth enough and fast."""
-    factor = 1.0 if most is None else most / min(pixels.shape[:2])
+def _small(pixels: Pixels, size: int) -> Pixels:
+    """A picture as large as a view of ``size`` pixels needs; below twice the view's side the engine stretches fast."""
+    height, width = pixels.shape[:2]
+    factor = min(ATTACKED_SIDE * size / min(height, width), (2 * size - 1) / max(height, width))
     if factor >= 1.0:
         return pixels
-    height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
-    way = cv2.INTER_LINEAR if factor >= 0.5 else cv2.INTER_AREA
-    return cv2.resize(pixels, (width, height), interpolation=way)
+    new = max(1, round(width * factor)), max(1, round(height * factor))
+    return cv2.resize(pixels, new, interpolation=cv2.INTER_LINEAR if factor > 0.5 else cv2.INTER_AREA)
 
 
 def _through_jpeg(pixels: Pixels, quality: int) -> Pixels:

@@ -8,13 +8,15 @@ from .draw import Draw, Pixels
 
 def colour_jitter(image: Pixels, draw: Draw) -> Pixels:
     """Brightness, contrast, saturation and hue."""
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
-    hsv[..., 0] = (hsv[..., 0] + draw.sign() * draw.between(0, 40)) % 180
-    hsv[..., 1] = np.clip(hsv[..., 1] * np.exp(draw.sign() * draw.between(0, 0.9)), 0, 255)
-    rgb = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB).astype(np.float32)
+    levels = np.arange(256, dtype=np.float32)
+    hue = (levels + draw.sign() * draw.between(0, 40)) % 180
+    saturation = np.clip(levels * np.exp(draw.sign() * draw.between(0, 0.9)), 0, 255)
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    hsv = cv2.LUT(hsv, np.stack([hue, saturation, levels], axis=1).astype(np.uint8)[None])
     contrast = np.exp(draw.sign() * draw.between(0.1, 0.8))
     brightness = draw.sign() * draw.between(0, 60)
-    return np.clip((rgb - 127) * contrast + 127 + brightness, 0, 255).astype(np.uint8)
+    curve = np.clip((levels - 127) * contrast + 127 + brightness, 0, 255).astype(np.uint8)
+    return cv2.LUT(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), curve)
 
 
 def greyscale(image: Pixels, draw: Draw) -> Pixels:

@@ -64,7 +64,7 @@ def pad(image: Pixels, draw: Draw) -> Pixels:
 
 def pad_to_square(image: Pixels, draw: Draw) -> Pixels:
     height, width = image.shape[:2]
-    side = round(max(height, width) * draw.between(1.0, 1.3))
+    side = max(round(max(height, width) * draw.between(1.0, 1.3)), max(height, width) + (height == width))
     top, left = (side - height) // 2, (side - width) // 2
     sides = (top, side - height - top, left, side - width - left)
     return cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT, value=draw.colour())

@@ -5,12 +5,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .draw import Draw, Pixels
+from .filters import smeared
 from .noise import noise_window
 
 
 def spread(coarse: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """A coarse field of values [h, w] or [h, w, 3] made smooth and as large as the picture."""
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(cv2.resize(coarse, (32, 32), interpolation=cv2.INTER_CUBIC), (width, height))
 
 
 def mixed(image: Pixels, other: Pixels, share: NDArray[np.float32]) -> Pixels:
@@ -21,10 +22,10 @@ def mixed(image: Pixels, other: Pixels, share: NDArray[np.float32]) -> Pixels:
 
 def plain(image: Pixels, colour: tuple[int, int, int]) -> Pixels:
     """A picture of the same size in one colour."""
-    return np.full_like(image, colour)
+    return np.frombuffer(bytearray(bytes(colour) * (image.size // 3)), np.uint8).reshape(image.shape)
 
 
-def _places(side: int = 24) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _places(side: int = 32) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     y, x = np.mgrid[:side, :side].astype(np.float32) / (side - 1)
     return y, x
 
@@ -76,11 +77,9 @@ def rain(image: Pixels, draw: Draw) -> Pixels:
     """Light streaks, all falling one way."""
     height, width = image.shape[:2]
     field = noise_window(draw, height, width, 1)[..., 0]
-    drops = np.where(field > 75, 255, 0).astype(np.uint8)
-    length = max(3, round(draw.between(0.04, 0.15) * height))
-    kernel = np.zeros((length, length), np.float32)
-    cv2.line(kernel, (int(draw.rng.integers(0, length)), 0), (length // 2, length - 1), 1.0)
-    streaks = cv2.filter2D(drops, -1, kernel * (draw.between(0.3, 0.9) / max(1.0, kernel.sum() ** 0.5)))
+    drops = np.where(field > 68, 255, 0).astype(np.uint8)
+    streaks = smeared(drops, draw.between(0.05, 0.15) * height, draw.rng.uniform(1.1, 2.0))
+    streaks = cv2.convertScaleAbs(streaks, alpha=draw.between(1.5, 5.0))
     return cv2.add(cv2.convertScaleAbs(image, alpha=0.85), cv2.cvtColor(streaks, cv2.COLOR_GRAY2RGB))
 
 

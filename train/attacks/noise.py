@@ -59,8 +59,10 @@ def salt_and_pepper(image: Pixels, draw: Draw) -> Pixels:
     channels = 1 if draw.rng.random() < 0.7 else 3
     noise = noise_window(draw, *image.shape[:2], channels)
     level = _DEVIATION * (2.3 - draw.between(0.1, 1.3))  # 2 to 30 % of the pixels
-    dotted = np.where(noise > level, 255, np.where(noise < -level, 0, image))
-    return dotted.astype(np.uint8)
+    salt, pepper = ((side > level).astype(np.uint8) * np.uint8(255) for side in (noise, -noise))
+    if channels == 1:
+        salt, pepper = (cv2.merge([dots] * 3) for dots in (salt, pepper))
+    return cv2.subtract(cv2.max(image, salt), pepper)
 
 
 def dither(image: Pixels, draw: Draw) -> Pixels:

@@ -1,5 +1,7 @@
 """Attacks that lay something over the picture, or lay the picture over something."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -13,11 +15,20 @@ def random_text(draw: Draw, least: int, most: int) -> str:
     return "".join(draw.rng.choice(list(_LETTERS), int(draw.rng.integers(least, most + 1))))
 
 
+@lru_cache(maxsize=128)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)
+
+
 def write(image: Pixels, text: str, position: tuple[int, int], size: int, colour: tuple[int, int, int]) -> Pixels:
     """A copy with a line of text, ``size`` pixels high, its upper left corner at (x, y)."""
-    canvas = Image.fromarray(image)
-    ImageDraw.Draw(canvas).text(position, text, fill=colour, font=ImageFont.load_default(max(6, size)))
-    return np.asarray(canvas).copy()
+    image, size, (x, y) = image.copy(), max(6, size), position
+    strip = slice(max(0, y), max(0, y + 2 * size))
+    canvas = Image.fromarray(image[strip])
+    if canvas.height:
+        ImageDraw.Draw(canvas).text((x, min(y, 0)), text, fill=colour, font=_font(size))
+        image[strip] = np.asarray(canvas)
+    return image
 
 
 def overlay_image(image: Pixels, draw: Draw) -> Pixels:
@@ -34,11 +45,11 @@ def overlay_image(image: Pixels, draw: Draw) -> Pixels:
 def overlay_stripes(image: Pixels, draw: Draw) -> Pixels:
     height, width = image.shape[:2]
     angle, period = draw.rng.uniform(0, np.pi), draw.between(0.08, 0.2) * max(height, width)
-    y, x = np.mgrid[:height, :width]
-    covered = (x * np.cos(angle) + y * np.sin(angle)) % period < draw.between(0.05, 0.5) * period
+    place = np.arange(width) * (np.cos(angle) / period) + np.arange(height)[:, None] * (np.sin(angle) / period)
+    covered = (place - np.floor(place) < draw.between(0.05, 0.5)).astype(np.uint8)
     see_through = draw.rng.uniform(0.0, 0.4)
-    striped = see_through * image + (1 - see_through) * np.array(draw.colour())
-    return np.where(covered[..., None], striped, image).astype(np.uint8)
+    striped = see_through * np.arange(256)[:, None] + (1 - see_through) * np.array(draw.colour())
+    return cv2.copyTo(cv2.LUT(image, striped.astype(np.uint8)[None]), covered, image.copy())
 
 
 def overlay_emoji(image: Pixels, draw: Draw) -> Pixels:

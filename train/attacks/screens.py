@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .draw import Draw, Pixels
 from .light import spread
@@ -125,13 +126,16 @@ def _seen_aslant(image: Pixels, draw: Draw, behind: Pixels, reach: float) -> Pix
     return cv2.warpPerspective(image, matrix, (width, height), canvas, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
 
 
-def _moire(draw: Draw, height: int, width: int) -> np.ndarray:
-    """A fine wavy pattern for every channel, float32 [height, width, 3], -1 to 1."""
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    bend = 2 * np.sin(y * np.float32(draw.rng.uniform(0.01, 0.05)) + x * np.float32(draw.rng.uniform(0.01, 0.05)))
-    angle, frequency = draw.rng.uniform(0, np.pi), draw.rng.uniform(0.2, 2.2)
-    phase = (x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle)) + bend) * np.float32(frequency)
-    return np.stack([np.sin(phase + np.float32(shift)) for shift in draw.rng.uniform(0, 2, 3)], axis=2)
+def _moire(draw: Draw, height: int, width: int, strength: float) -> NDArray[np.int16]:
+    """A fine wavy pattern for every channel, int16 [height, width, 3], of that amplitude."""
+    y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
+    angle, frequency = draw.rng.uniform(0, np.pi), draw.rng.uniform(0.2, 2.2) * 256 / (2 * np.pi)
+    bends = [3 * np.sin(side * np.float32(draw.rng.uniform(0.01, 0.05))) for side in (x, y)]
+    across = (x * np.float32(np.cos(angle)) + bends[0]) * np.float32(frequency)
+    down = (y * np.float32(np.sin(angle)) + bends[1]) * np.float32(frequency)
+    phase = (across + down).astype(np.int32).astype(np.uint8)
+    turns = np.arange(256)[:, None] * (2 * np.pi / 256) + draw.rng.uniform(0, 2, 3)
+    return cv2.LUT(cv2.merge([phase] * 3), (strength * np.sin(turns)).astype(np.int16)[None])
 
 
 def photographed_screen(image: Pixels, draw: Draw) -> Pixels:
@@ -143,8 +147,8 @@ def photographed_screen(image: Pixels, draw: Draw) -> Pixels:
     seen = _seen_aslant(screen, draw, ground(draw, height, width), draw.between(0.03, 0.22))
     coarse = draw.rng.uniform(-1, 1, (3, 4)).astype(np.float32)
     light = spread(coarse, height, width) * np.float32(draw.between(5, 60))
-    light = light[..., None] + _moire(draw, height, width) * np.float32(draw.between(2, 25))
-    seen = cv2.add(seen, light, dtype=cv2.CV_8U)
+    seen = cv2.add(seen, cv2.merge([light.astype(np.int16)] * 3), dtype=cv2.CV_8U)
+    seen = cv2.add(seen, _moire(draw, height, width, draw.between(2, 25)), dtype=cv2.CV_8U)
     if draw.rng.random() < 0.4:
         seen = cv2.addWeighted(seen, 1.0, fitted(draw.other(), width, height), draw.between(0.05, 0.3), 0)
     return cv2.GaussianBlur(seen, (3, 3), draw.between(0.3, 1.5))

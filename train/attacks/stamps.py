@@ -1,7 +1,7 @@
 """Small pictures with a mask, to lay over a photograph: lines of text in many fonts, emoji, logos."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import cv2
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .draw import Draw, Pixels
 
-_FONTS = "DejaVuSans*.ttf", "DejaVuSerif*.ttf", "cm[rst]*10.ttf", "STIXGeneral*.ttf"
+_FONTS = "DejaVuSans*.ttf", "DejaVuSerif*.ttf", "cmr10.ttf", "cmss10.ttf", "cmt[it]10.ttf", "STIXGeneral*.ttf"
 _SYMBOLS = "☀☁☂☃☎☕☠☢☣☮☯☺☻☹♀♂♥♦♣♠♪♫♻⚑⚓⚔⚠⚡✂✈✉✌✍✎✓✔✖✿❄❤➜★☆"
 _FACES = "".join(chr(code) for code in range(0x1F600, 0x1F641) if code not in (0x1F624, 0x1F62C))
 _EMOJI = 2 * _FACES + _SYMBOLS
@@ -22,6 +22,11 @@ _LINES = (
     "food team game shop www.example.com #1 50% $9.99 2024 100k 12:45 !!! ... @user LOL OMG",
 )
 _WORDS = [word for line in _LINES for word in line.split()]
+
+
+Colour = tuple[int, int, int]
+
+_HIGH, _LINE = 48, 60  # pixels, of letters as they are kept
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,13 @@ class Stamp:
         return Stamp(colour, cv2.warpAffine(self.mask, matrix, (w, h)))
 
 
+def two_colours(lines: NDArray[np.uint8], ink: Colour, ground: Colour) -> Pixels:
+    """Lines, uint8 [h, w], in one colour on another: uint8 [h, w, 3]."""
+    share = np.arange(256)[:, None] / 255
+    table = share * np.array(ink) + (1 - share) * np.array(ground)
+    return cv2.LUT(cv2.merge([lines] * 3), table.astype(np.uint8)[None])
+
+
 def lay(image: Pixels, stamp: Stamp, x: int, y: int, opacity: float = 1.0) -> None:
     """Lay a stamp over the picture, in place, its upper left corner at (x, y); what reaches beyond is cut off."""
     height, width = stamp.mask.shape
@@ -68,9 +80,18 @@ def font_files() -> tuple[Path, ...]:
     return tuple(sorted(path for pattern in _FONTS for path in folder.glob(pattern)))
 
 
-@lru_cache(maxsize=512)
-def _font(number: int, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(font_files()[number], size)
+@cache
+def _font(number: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(font_files()[number], _HIGH)
+
+
+@lru_cache(maxsize=4096)
+def _glyph(number: int, character: str) -> NDArray[np.uint8]:
+    """A letter in a cell as wide as its pen moves on and as high as a line: uint8 [60, w]."""
+    font = _font(number)
+    canvas = Image.new("L", (max(1, round(font.getlength(character))), _LINE))
+    ImageDraw.Draw(canvas).text((0, _LINE * 3 // 4), character, fill=255, font=font, anchor="ls")
+    return np.asarray(canvas)
 
 
 def phrase(draw: Draw, words: int) -> str:
@@ -80,14 +101,14 @@ def phrase(draw: Draw, words: int) -> str:
 
 
 def text_mask(draw: Draw, text: str, size: int) -> NDArray[np.uint8]:
-    """Letters of a random font, ``size`` pixels high (in steps), with room around them: uint8 [h, w]."""
-    size = max(6, size if size < 16 else size // 4 * 4)
-    font = _font(int(draw.rng.integers(0, len(font_files()))), size)
-    left, top, right, bottom = font.getbbox(text)
-    room = max(2, size // 5)
-    canvas = Image.new("L", (max(1, right - left) + 2 * room, max(1, bottom - top) + 2 * room))
-    ImageDraw.Draw(canvas).text((room - left, room - top), text, fill=255, font=font)
-    return np.asarray(canvas)
+    """A line of a random font, letters about ``size`` pixels high, with room around it: uint8 [h, w]."""
+    number = int(draw.rng.integers(0, len(font_files())))
+    line = np.concatenate([_glyph(number, character) for character in text], axis=1)
+    factor = max(6, size) / _HIGH
+    width, height = max(1, round(line.shape[1] * factor)), max(1, round(_LINE * factor))
+    line = cv2.resize(line, (width, height), interpolation=cv2.INTER_AREA if factor < 0.5 else cv2.INTER_LINEAR)
+    room = max(1, size // 6)
+    return cv2.copyMakeBorder(line, 0, 0, room, room, cv2.BORDER_CONSTANT, value=0)
 
 
 def text_stamp(draw: Draw, text: str, size: int) -> Stamp:
@@ -106,47 +127,34 @@ def text_stamp(draw: Draw, text: str, size: int) -> Stamp:
     else:
         mask = np.full_like(letters, 255 if draw.rng.random() < 0.6 else 150)
         mask = cv2.max(mask, letters)
-    share = letters.astype(np.float32) * np.float32(1 / 255)
-    colour = cv2.blendLinear(
-        np.full((*letters.shape, 3), ink, np.uint8), np.full((*letters.shape, 3), behind, np.uint8), share, 1 - share
-    )
-    return Stamp(colour, mask.astype(np.float32) * np.float32(1 / 255))
+    return Stamp(two_colours(letters, ink, behind), mask * np.float32(1 / 255))
 
 
 @lru_cache(maxsize=len(_EMOJI))
-def _symbol(character: str) -> NDArray[np.uint8]:
-    """A symbol of DejaVu Sans, 128 pixels high: uint8 [h, w]."""
-    font = _dejavu(112)
+def _symbol(character: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The lines of a symbol of DejaVu Sans and the shape that they enclose, both uint8 [h, w], some 90 pixels high."""
+    font = ImageFont.truetype(next(path for path in font_files() if path.name == "DejaVuSans.ttf"), 96)
     left, top, right, bottom = font.getbbox(character)
-    canvas = Image.new("L", (right - left + 16, bottom - top + 16))
-    ImageDraw.Draw(canvas).text((8 - left, 8 - top), character, fill=255, font=font)
-    return np.asarray(canvas)
-
-
-@lru_cache(maxsize=4)
-def _dejavu(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(next(path for path in font_files() if path.name == "DejaVuSans.ttf"), size)
+    canvas = Image.new("L", (right - left + 8, bottom - top + 8))
+    ImageDraw.Draw(canvas).text((4 - left, 4 - top), character, fill=255, font=font)
+    lines = np.asarray(canvas)
+    outlines, _ = cv2.findContours(
+        cv2.threshold(lines, 100, 255, cv2.THRESH_BINARY)[1], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    return lines, cv2.drawContours(lines.copy(), outlines, -1, 255, -1)
 
 
 def emoji_stamp(draw: Draw, size: int) -> Stamp:
     """A face or another symbol as a sticker: lines on a filled shape, most of them yellow or red."""
-    lines = _symbol(_EMOJI[int(draw.rng.integers(0, len(_EMOJI)))])
-    filled = cv2.morphologyEx(
-        cv2.threshold(lines, 100, 255, cv2.THRESH_BINARY)[1], cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)
-    )
-    outlines, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    filled = cv2.drawContours(filled.copy(), outlines, -1, 255, -1)
+    lines, filled = _symbol(_EMOJI[int(draw.rng.integers(0, len(_EMOJI)))])
     solid = lines.mean() > 0.6 * filled.mean()
     skin = (255, int(draw.rng.integers(170, 225)), int(draw.rng.integers(20, 110)))
     fill = skin if draw.rng.random() < 0.6 else (230, 30, 50) if draw.rng.random() < 0.4 else draw.colour()
     ink = fill if solid else (70, 40, 15) if draw.rng.random() < 0.7 else (0, 0, 0)
-    share = lines.astype(np.float32) / 255
-    colour = cv2.blendLinear(
-        np.full((*lines.shape, 3), ink, np.uint8), np.full((*lines.shape, 3), fill, np.uint8), share, 1 - share
-    )
     factor = size / max(lines.shape)
-    stamp = Stamp(colour, filled.astype(np.float32) / 255)
-    return stamp.resized(round(lines.shape[1] * factor), round(lines.shape[0] * factor))
+    width, height = (max(1, round(side * factor)) for side in lines.shape[::-1])
+    lines, filled = (cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) for mask in (lines, filled))
+    return Stamp(two_colours(lines, ink, fill), filled * np.float32(1 / 255))
 
 
 def polygon(draw: Draw, size: int) -> NDArray[np.uint8]:

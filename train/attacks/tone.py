@@ -129,13 +129,13 @@ def tone_curve(image: Pixels, draw: Draw) -> Pixels:
 
 def equalise(image: Pixels, draw: Draw) -> Pixels:
     """Brightness spread out evenly, over the whole or locally (the look of HDR)."""
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    lightness = np.ascontiguousarray(lab[..., 0])
+    luma_chroma = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)
+    lightness = np.ascontiguousarray(luma_chroma[..., 0])
     if draw.rng.random() < 0.5 or min(lightness.shape) < 16:
-        lab[..., 0] = cv2.equalizeHist(lightness)
+        luma_chroma[..., 0] = cv2.equalizeHist(lightness)
     else:
-        lab[..., 0] = cv2.createCLAHE(draw.between(2.0, 12.0), (4, 4)).apply(lightness)
-    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+        luma_chroma[..., 0] = cv2.createCLAHE(draw.between(2.0, 12.0), (4, 4)).apply(lightness)
+    return cv2.cvtColor(luma_chroma, cv2.COLOR_YCrCb2RGB)
 
 
 def sepia(image: Pixels, draw: Draw) -> Pixels:

@@ -4,7 +4,9 @@
 numbers were chosen by what people do to pictures and by what must not be forgotten, none by any evaluation set.
 """
 
+from bisect import bisect
 from dataclasses import replace
+from itertools import accumulate
 
 from . import colour, filters, frame, geometry, light, marks, noise, overlay, paste, quality, screens, tone, warp
 from .draw import Attack, Draw, Pixels
@@ -153,9 +155,13 @@ ATTACKS: dict[str, Attack] = {name: entry[0] for family in FAMILIES.values() for
 
 def _weighted(draw: Draw, weights: dict[str, float], count: int = 1) -> list[str]:
     """``count`` different names, by weight."""
-    total = sum(weights.values())
-    chances = [weight / total for weight in weights.values()]
-    return [str(name) for name in draw.rng.choice(list(weights), count, replace=False, p=chances)]
+    left, names = dict(weights), []
+    for point in draw.rng.random(count):
+        sums = list(accumulate(left.values()))
+        name = list(left)[bisect(sums, point * sums[-1], hi=len(sums) - 1)]
+        names.append(name)
+        del left[name]
+    return names
 
 
 def _attack_of(draw: Draw, family: str) -> str:
