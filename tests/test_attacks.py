@@ -14,8 +14,9 @@ import pytest
 from copytrace.engine import BadImageError, Engine, StoreError
 from copytrace.engine.read import Image, open_source
 from copytrace.train.attack_set import load, make_queries, write_set
-from copytrace.train.attacks import ATTACKS, CLASSES, Draw, attack_class, random_chain
+from copytrace.train.attacks import ATTACKS, CLASSES, Draw, attack_class, random_chain, stamps, wide
 from copytrace.train.contact_sheet import contact_sheet
+from copytrace.train.photographs import Photographs, attacked_view
 
 from conftest import PHOTOS
 
@@ -35,14 +36,14 @@ def test_the_table_is_complete() -> None:
     assert len(ATTACKS) == PAPER and len(set(ATTACKS.values())) == PAPER
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", wide.ATTACKS)
 @pytest.mark.parametrize("intensity", [0.0, 0.5, 1.0])
 def test_attacks_are_seeded_and_touch_nothing_else(name: str, intensity: float) -> None:
     image = photo(0)
     before, numpy_state, python_state = image.copy(), np.random.get_state()[1].copy(), random.getstate()
     for seed in range(12):
-        first = ATTACKS[name](image, draw(seed, intensity))
-        assert np.array_equal(first, ATTACKS[name](image, draw(seed, intensity)))
+        first = wide.ATTACKS[name](image, draw(seed, intensity))
+        assert np.array_equal(first, wide.ATTACKS[name](image, draw(seed, intensity)))
         assert first.dtype == np.uint8 and first.ndim == 3 and first.shape[2] == 3 and min(first.shape[:2]) >= 8
         assert first.flags.c_contiguous and not np.shares_memory(first, image)
         assert first.shape != image.shape or (first != image).any()
@@ -50,13 +51,21 @@ def test_attacks_are_seeded_and_touch_nothing_else(name: str, intensity: float) 
     assert random.getstate() == python_state
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (200, 3), (17, 17), (640, 480)])
+def kinds_of_pictures(shape: tuple[int, int]) -> list[np.ndarray]:
+    """Noise, plain black, white and grey, and a grey ramp."""
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    ramp = np.linspace(0, 255, shape[0] * shape[1]).astype(np.uint8).reshape(shape)
+    return [noise, *(np.full_like(noise, level) for level in (0, 255, 128)), np.stack([ramp] * 3, axis=2)]
+
+
+@pytest.mark.parametrize("name", wide.ATTACKS)
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 500), (500, 3), (17, 17), (9, 40), (640, 480)])
 def test_attacks_take_pictures_of_any_shape(name: str, shape: tuple[int, int]) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    for seed in range(4):
-        result = ATTACKS[name](image, draw(seed, 1.0))
-        assert result.dtype == np.uint8 and result.shape[2] == 3 and min(result.shape[:2]) >= 1
+    for image in kinds_of_pictures(shape):
+        for seed in range(4):
+            result = wide.ATTACKS[name](image, draw(seed, (0.0, 0.5, 1.0)[seed % 3]))
+            assert result.dtype == np.uint8 and result.ndim == 3 and result.shape[2] == 3
+            assert min(result.shape[:2]) >= 1 and max(result.shape[:2]) <= 4 * max(100, *shape)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +94,68 @@ def test_classes_and_chains(name: str) -> None:
     assert {len(random_chain(draw(seed, 0.0))) for seed in range(20)} == {1}
 
 
+def test_the_wide_set_holds_the_table_and_its_mixture_adds_up() -> None:
+    assert set(ATTACKS) < set(wide.ATTACKS) and all(wide.ATTACKS[name] is ATTACKS[name] for name in ATTACKS)
+    assert sum(len(family) for family in wide.FAMILIES.values()) == len(set(wide.ATTACKS.values()))
+    assert sum(wide.MIXTURE.values()) == pytest.approx(1.0)
+    drawn = [wide.draw_class(draw(seed, 1.0)) for seed in range(4000)]
+    for name, share in wide.MIXTURE.items():
+        assert drawn.count(name) / len(drawn) == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.parametrize("name", wide.MIXTURE)
+def test_classes_of_the_wide_set(name: str) -> None:
+    lengths = set()
+    for seed in range(40):
+        image = photo(1)
+        result, names = wide.attack_class(image, draw(seed, (0.0, 0.5, 1.0)[seed % 3]), name)
+        again, same = wide.attack_class(image, draw(seed, (0.0, 0.5, 1.0)[seed % 3]), name)
+        assert names == same and np.array_equal(result, again)
+        assert set(names) <= set(wide.ATTACKS) and len(set(names)) == len(names)
+        lengths.add(len(names))
+    expected = {"clean": {0}, "chain": {2, 3, 4}, "strong-crop": {1, 2, 3}}
+    assert lengths == expected.get(name, {1})
+
+
+def test_every_attack_of_a_chain_has_a_strength_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    strengths = []
+
+    def record(image: np.ndarray, draw: Draw) -> np.ndarray:
+        strengths.append(draw.intensity)
+        return image
+
+    monkeypatch.setattr(wide, "ATTACKS", dict.fromkeys(wide.ATTACKS, record))
+    for seed in range(200):
+        wide.attack_class(photo(1), draw(seed, 0.8), "chain")
+    assert len(set(strengths)) == len(strengths) > 400
+    assert min(strengths) < 0.05 and 0.75 < max(strengths) <= 0.8
+
+
+def test_views_by_the_wide_set_are_seeded_and_close_to_their_photograph(engine: Engine) -> None:
+    photographs = Photographs([PHOTOS / "references"], 0)
+    places = range(60)
+
+    def views(attacks: str, seed: int) -> list[np.ndarray]:
+        return [attacked_view(photographs, i, 128, np.random.default_rng([seed, i]), 1.0, attacks)[1] for i in places]
+
+    first, again, other = views("wide", 0), views("wide", 0), views("wide", 1)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+    assert all(view.shape == (128, 128, 3) and view.dtype == np.uint8 for view in first)
+    references = engine.embed([photographs.load(i)[1] for i in range(len(photographs))])
+    scores = engine.embed(first) @ references.T
+    found = [(scores[i] > scores[i, i]).sum() < 5 for i in places]
+    assert np.mean(found) >= 0.5  # edited strongly, and still copies
+
+
+def test_fonts_draw_letters() -> None:
+    assert len(stamps.font_files()) >= 12
+    for seed in range(60):
+        stamp = stamps.text_stamp(draw(seed, 1.0), "Aqua 5", 8 + seed)
+        assert stamp.mask.max() > 0.5 and stamp.colour.shape == (*stamp.mask.shape, 3)
+        assert stamps.emoji_stamp(draw(seed, 1.0), 8 + seed).mask.mean() > 0.1
+
+
 def test_intensity_makes_attacks_stronger(engine: Engine) -> None:
     originals = engine.embed(REFERENCES[:20])
 
@@ -102,6 +173,8 @@ def test_sets_are_the_same_for_the_same_seed(tmp_path: Path) -> None:
     sets = [list(make_queries(source, 60, seed)) for seed in (1, 1, 2)]
     assert sets[0] == sets[1] != sets[2]
     assert list(make_queries(source, 20, 1)) == sets[0][:20]
+    wide_sets = [list(make_queries(source, 44, 1, attacks="wide")) for _ in range(2)]
+    assert wide_sets[0] == wide_sets[1] and {query.class_name for query in wide_sets[0]} == set(wide.MIXTURE)
     assert len({query.reference for query in sets[0]}) == 60 and {query.class_name for query in sets[0]} == set(CLASSES)
 
 
@@ -134,10 +207,14 @@ def test_the_verb(tmp_path: Path) -> None:
     result = subprocess.run([*command, "-o", str(tmp_path / "set"), "--count", "30"], capture_output=True, text=True)
     assert result.returncode == 0 and json.loads(result.stdout)["queries"] == 30
     assert len(list((tmp_path / "set" / "queries").iterdir())) == 30
+    wider = subprocess.run([*command, "-o", str(tmp_path / "wide"), "--count", "22", "--attacks", "wide"], text=True)
+    assert wider.returncode == 0
+    with (tmp_path / "wide" / "edits.csv").open(newline="") as file:
+        assert {row["class_name"] for row in csv.DictReader(file)} == set(wide.MIXTURE)
     again = subprocess.run([*command, "-o", str(tmp_path / "set"), "--count", "30"], capture_output=True, text=True)
     assert again.returncode == 1 and len(again.stderr.splitlines()) == 1
 
 
 def test_contact_sheet_shows_every_attack() -> None:
     sheet = contact_sheet(photo(0), photo(1))
-    assert sheet.shape[1] == 2 * 4 * 120 and sheet.shape[0] == 13 * 138
+    assert sheet.shape == (-(-len(wide.ATTACKS) // 3) * 138, 3 * 4 * 120, 3)

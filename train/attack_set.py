@@ -19,11 +19,13 @@ from copytrace.engine.read import DEFAULT_PIXEL_LIMIT, Image, Source, Undecodabl
 from copytrace.engine.read.decode import decode_full
 from copytrace.engine.threads import cpu_count
 
-from .attacks import CLASSES, Draw, Pixels, attack_class
+from .attacks import CLASSES, Draw, Pixels, attack_class, wide
+from .settings import AttackSet
 
 LONGEST_SIDE = 512
 QUALITIES = (30, 90)
 INTENSITIES = (0.2, 1.0)
+_SETS = {"isc2021": (CLASSES, attack_class), "wide": (tuple(wide.MIXTURE), wide.attack_class)}
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,15 @@ def load(image: Image, longest: int = LONGEST_SIDE) -> Pixels:
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def make_queries(source: Source, count: int, seed: int, distractors: Source | None = None) -> Iterator[Query]:
+def make_queries(
+    source: Source, count: int, seed: int, distractors: Source | None = None, attacks: AttackSet = "isc2021"
+) -> Iterator[Query]:
     """``count`` queries, in order; every second one from ``distractors`` where those are given.
 
-    Different images of a source are used up before one is used again. Bad images raise BadImageError.
+    Different images of a source are used up before one is used again. Each class of the set of attacks gets the same share.
+    Bad images raise BadImageError.
     """
+    classes, apply = _SETS[attacks]
     orders = [
         np.random.default_rng([seed, 0, i]).permutation(len(s)) for i, s in enumerate((source, distractors or source))
     ]
@@ -77,12 +83,12 @@ def make_queries(source: Source, count: int, seed: int, distractors: Source | No
                 index = (index + 1) % len(backgrounds)
             return load(backgrounds[index])
 
-        class_name = CLASSES[place % len(CLASSES)]
+        class_name = classes[place % len(classes)]
         draw = Draw(rng, float(rng.uniform(*INTENSITIES)), other)
-        edited, attacks = attack_class(load(image), draw, class_name)
+        edited, names = apply(load(image), draw, class_name)
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))]
         jpeg = cv2.imencode(".jpg", cv2.cvtColor(edited, cv2.COLOR_RGB2BGR), quality)[1].tobytes()
-        return Query(f"Q{number:05d}", jpeg, image.id if copy else "", class_name, draw.intensity, attacks)
+        return Query(f"Q{number:05d}", jpeg, image.id if copy else "", class_name, draw.intensity, names)
 
     with ThreadPoolExecutor(cpu_count()) as workers:
         yield from map_ordered(workers, make, range(count), 4 * cpu_count())

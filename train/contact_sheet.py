@@ -1,4 +1,5 @@
-"""A picture of every attack: ``python -m copytrace.train.contact_sheet PHOTO OTHER -o SHEET.jpg``.
+"""A picture of every attack of the wide set, the paper's among them:
+``python -m copytrace.train.contact_sheet PHOTO OTHER -o SHEET.jpg``.
 
 One row per attack and one column per intensity, the untouched photograph first.
 """
@@ -12,13 +13,14 @@ import numpy as np
 from copytrace.engine.read import Image
 
 from .attack_set import load
-from .attacks import ATTACKS, Draw, Pixels
+from .attacks import Draw, Pixels
 from .attacks.overlay import write
+from .attacks.wide import ATTACKS
 
 INTENSITIES = (0.1, 0.5, 1.0)
 CELL = 120
 LABEL = 18
-ATTACKS_PER_ROW = 2
+ATTACKS_PER_ROW = 3
 
 
 def cell(picture: Pixels, label: str) -> Pixels:
@@ -52,7 +54,7 @@ def main() -> None:
     args = parser.parse_args()
     photo, other = (load(Image(path.stem, path.read_bytes)) for path in (args.photo, args.other))
     sheet = cv2.cvtColor(contact_sheet(photo, other), cv2.COLOR_RGB2BGR)
-    cv2.imwrite(str(args.output), sheet, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    cv2.imwrite(str(args.output), sheet, [cv2.IMWRITE_JPEG_QUALITY, 75])
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def lines(image: Pixels, draw: Draw) -> Pixels:
         return image
     for _ in range(1 + round(draw.between(0, 5))):
         steps = np.cumsum(draw.rng.normal(0, reach * 0.12, (12, 2)), axis=0)
-        points = steps + draw.rng.uniform(0, (width, height))
+        points = steps - steps[0] + draw.rng.uniform(0, (width, height))
         cv2.polylines(image, [points.astype(np.int32)], False, draw.colour(), thick, cv2.LINE_AA)
     return image
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from string import ascii_letters, digits
 
 import cv2
 import numpy as np
@@ -11,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .draw import Draw, Pixels
 
-_FONTS = "DejaVuSans*.ttf", "DejaVuSerif*.ttf", "cmr10.ttf", "cmss10.ttf", "cmt[it]10.ttf", "STIXGeneral*.ttf"
 _SYMBOLS = "☀☁☂☃☎☕☠☢☣☮☯☺☻☹♀♂♥♦♣♠♪♫♻⚑⚓⚔⚠⚡✂✈✉✌✍✎✓✔✖✿❄❤➜★☆"
 _FACES = "".join(chr(code) for code in range(0x1F600, 0x1F641) if code not in (0x1F624, 0x1F62C))
 _EMOJI = 2 * _FACES + _SYMBOLS
@@ -71,13 +71,27 @@ def lay(image: Pixels, stamp: Stamp, x: int, y: int, opacity: float = 1.0) -> No
     part[:] = cv2.blendLinear(np.ascontiguousarray(stamp.colour[inside]), np.ascontiguousarray(part), share, 1 - share)
 
 
-@lru_cache(maxsize=1)
+@cache
 def font_files() -> tuple[Path, ...]:
-    """The text fonts that come with matplotlib (DejaVu, Computer Modern, STIX)."""
+    """Fonts with Latin letters: those that come with matplotlib, then the system's (a hundred at most), by file name."""
     import matplotlib
+    from matplotlib.font_manager import findSystemFonts
 
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return tuple(sorted(path for pattern in _FONTS for path in folder.glob(pattern)))
+    own = sorted((Path(matplotlib.get_data_path()) / "fonts" / "ttf").glob("*.ttf"))
+    names = {path.name for path in own}
+    system = sorted(
+        (path for path in map(Path, findSystemFonts()) if path.name not in names), key=lambda path: path.name
+    )
+    return tuple(filter(_writes_latin, [*own, *system[:100]]))
+
+
+def _writes_latin(path: Path) -> bool:
+    try:
+        font = ImageFont.truetype(path, 16)
+        missing, *masks = (bytes(font.getmask(character)) for character in "\uffff" + ascii_letters + digits)
+    except OSError:
+        return False
+    return len(set(masks)) > len(masks) // 2 and all(any(mask) and mask != missing for mask in masks)
 
 
 @cache

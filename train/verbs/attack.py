@@ -9,6 +9,8 @@ import typer
 
 from copytrace.engine.read import open_source
 
+from ..settings import AttackSet
+
 
 def attack(
     source: Annotated[
@@ -20,6 +22,9 @@ def attack(
     distractors: Annotated[
         Path | None, typer.Option(help="Images without a reference: every second query is one of them.")
     ] = None,
+    attacks: Annotated[
+        AttackSet, typer.Option(help="The edits: the 25 of ISC2021's second place, or the wide set for training.")
+    ] = "isc2021",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Make edited queries with ground truth from any images, to measure and calibrate on."""
@@ -27,7 +32,7 @@ def attack(
 
     start = time.perf_counter()
     others = None if distractors is None else open_source(distractors)
-    made = write_set(make_queries(open_source(source), count, seed, others), output)
+    made = write_set(make_queries(open_source(source), count, seed, others, attacks), output)
     seconds = time.perf_counter() - start
     result = {"output": str(output), "queries": made, "seconds": round(seconds, 3)}
     print(json.dumps(result) if as_json else f"{made} queries in {seconds:.1f} s: {output}")
