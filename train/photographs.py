@@ -35,6 +35,7 @@ class Photographs:
         random.Random(seed).shuffle(self._images)
         self._fingerprints = [source.fingerprint() for source in sources]
         self.unreadable: set[int] = set()
+        self._latest: tuple[int, tuple[int, Pixels]] | None = None
 
     def __len__(self) -> int:
         return len(self._images)
@@ -44,7 +45,7 @@ class Photographs:
         parts = copy(self), copy(self)
         cut = len(self) - last
         for part, images in zip(parts, (self._images[:cut], self._images[cut:]), strict=True):
-            part._images, part.unreadable = images, set()
+            part._images, part.unreadable, part._latest = images, set(), None
         return parts
 
     def fingerprint(self) -> str:
@@ -56,10 +57,17 @@ class Photographs:
 
     def load(self, place: int) -> tuple[int, Pixels]:
         """The photograph at ``place``, uint8 RGB, its longer side at most 512; or, where it cannot be read, the next that can
-        be.
+        be. The latest one is kept, as a photograph's views are made one after the other; leave it as it is.
 
         Returns: (the place it was found at, pixels). Raises: BadImageError when there is none at all.
         """
+        latest = self._latest
+        if latest is None or latest[0] != place:
+            latest = self._latest = place, self.load_once(place)
+        return latest[1]
+
+    def load_once(self, place: int) -> tuple[int, Pixels]:
+        """As :meth:`load`, and not kept."""
         for candidate in range(place, place + len(self)):
             candidate %= len(self)
             if candidate not in self.unreadable:
@@ -103,7 +111,7 @@ def attacked_view(
 
     def other() -> Pixels:
         index = int(rng.integers(len(photographs)))
-        return photographs.load(index if index != place else (index + 1) % len(photographs))[1]
+        return photographs.load_once(index if index != place else (index + 1) % len(photographs))[1]
 
     if attacks == "wide":
         draw = Draw(rng, intensity, lambda: _small(other(), size))
