@@ -14,7 +14,7 @@ import pytest
 from copytrace.engine import BadImageError, Engine, StoreError
 from copytrace.engine.read import Image, open_source
 from copytrace.train.attack_set import load, make_queries, write_set
-from copytrace.train.attacks import ATTACKS, CLASSES, Draw, attack_class, random_chain, stamps, wide
+from copytrace.train.attacks import ATTACKS, CLASSES, Draw, attack_class, emoji, fonts, random_chain, wide, writing
 from copytrace.train.contact_sheet import contact_sheet
 from copytrace.train.photographs import Photographs, attacked_view
 
@@ -148,12 +148,19 @@ def test_views_by_the_wide_set_are_seeded_and_close_to_their_photograph(engine: 
     assert np.mean(found) >= 0.5  # edited strongly, and still copies
 
 
-def test_fonts_draw_letters() -> None:
-    assert len(stamps.font_files()) >= 12
+def test_fonts_draw_letters_and_emoji() -> None:
+    assert len(fonts.font_files()) >= 12
     for seed in range(60):
-        stamp = stamps.text_stamp(draw(seed, 1.0), "Aqua 5", 8 + seed)
+        stamp = writing.text_stamp(draw(seed, 1.0), "Aqua 5", 8 + seed)
         assert stamp.mask.max() > 0.5 and stamp.colour.shape == (*stamp.mask.shape, 3)
-        assert stamps.emoji_stamp(draw(seed, 1.0), 8 + seed).mask.mean() > 0.1
+        assert emoji.emoji_stamp(draw(seed, 1.0), 8 + seed).mask.mean() > 0.1
+
+
+def test_emoji_are_painted_where_there_is_no_colour_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emoji, "colour_emoji_font", lambda: None)
+    painted = [emoji.emoji_stamp(draw(seed, 1.0), 40) for seed in range(60)]
+    assert all(max(stamp.mask.shape) == 40 and stamp.mask.mean() > 0.1 for stamp in painted)
+    assert len({stamp.colour.tobytes() for stamp in painted}) > 50
 
 
 def test_intensity_makes_attacks_stronger(engine: Engine) -> None:

@@ -98,7 +98,7 @@ def texture(image: Pixels, draw: Draw) -> Pixels:
         field += draw.rng.uniform(0.3, 1.0) * noise_window(draw, height, width, 1, int(grain))[..., 0]
     if draw.rng.random() < 0.4:
         field = cv2.blur(field, (1, 15) if draw.rng.random() < 0.5 else (15, 1)) * 2
-    factor = 1 + field * np.float32(draw.between(0.15, 0.5) / 40)
+    factor = 1 + field * np.float32(draw.between(0.12, 0.4) / 40)
     return np.clip(image * factor[..., None], 0, 255).astype(np.uint8)
 
 

@@ -4,9 +4,12 @@ import cv2
 import numpy as np
 
 from .draw import Draw, Pixels
+from .emoji import emoji_stamp
 from .filters import soft
 from .light import mixed, plain
-from .stamps import Stamp, emoji_stamp, lay, logo_stamp, phrase, polygon, rounded_rectangle, text_mask, text_stamp
+from .logos import logo_stamp
+from .stamps import Stamp, lay, polygon, rounded_rectangle
+from .writing import phrase, text_mask, text_stamp
 
 
 def fitted(image: Pixels, width: int, height: int) -> Pixels:

@@ -5,10 +5,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .draw import Draw, Pixels
+from .emoji import emoji_stamp
 from .light import spread
+from .logos import logo_stamp
 from .marks import fitted
 from .paste import ground
-from .stamps import Stamp, emoji_stamp, lay, logo_stamp, phrase, rounded_rectangle, text_stamp
+from .stamps import Stamp, lay, rounded_rectangle
+from .writing import phrase, text_stamp
 
 _THEMES = (
     ((250, 250, 250), (30, 30, 30), (220, 222, 226)),  # ground, ink, bars
