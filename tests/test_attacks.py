@@ -224,4 +224,4 @@ def test_the_verb(tmp_path: Path) -> None:
 
 def test_contact_sheet_shows_every_attack() -> None:
     sheet = contact_sheet(photo(0), photo(1))
-    assert sheet.shape == (-(-len(wide.ATTACKS) // 3) * 138, 3 * 4 * 120, 3)
+    assert sheet.shape == (-(-(1 + len(wide.ATTACKS)) // 4) * 138, 4 * 3 * 120, 3)

@@ -1,7 +1,7 @@
 """A picture of every attack of the wide set, the paper's among them:
 ``python -m copytrace.train.contact_sheet PHOTO OTHER -o SHEET.jpg``.
 
-One row per attack and one column per intensity, the untouched photograph first.
+Three cells an attack, by intensity; the photograph and what is laid under or over it come first.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from .attacks.wide import ATTACKS
 INTENSITIES = (0.1, 0.5, 1.0)
 CELL = 120
 LABEL = 18
-ATTACKS_PER_ROW = 3
+ATTACKS_PER_ROW = 4
 
 
 def cell(picture: Pixels, label: str) -> Pixels:
@@ -34,12 +34,14 @@ def cell(picture: Pixels, label: str) -> Pixels:
 
 
 def contact_sheet(photo: Pixels, other: Pixels) -> Pixels:
-    strips = []
+    blank = np.full_like(cell(photo, ""), 245)
+    strips = [np.concatenate([cell(photo, "photograph"), cell(other, "other"), blank], axis=1)]
     for number, (name, function) in enumerate(ATTACKS.items()):
-        cells = [cell(photo, name)]
+        cells = []
         for intensity in INTENSITIES:
             draw = Draw(np.random.default_rng([number, round(10 * intensity)]), intensity, lambda: other)
-            cells.append(cell(function(photo, draw), f"{intensity:g}"))
+            label = name if intensity == INTENSITIES[0] else f"{intensity:g}"
+            cells.append(cell(function(photo, draw), label))
         strips.append(np.concatenate(cells, axis=1))
     strips += [np.full_like(strips[0], 245)] * (-len(strips) % ATTACKS_PER_ROW)
     rows = [np.concatenate(strips[i : i + ATTACKS_PER_ROW], axis=1) for i in range(0, len(strips), ATTACKS_PER_ROW)]
@@ -54,7 +56,7 @@ def main() -> None:
     args = parser.parse_args()
     photo, other = (load(Image(path.stem, path.read_bytes)) for path in (args.photo, args.other))
     sheet = cv2.cvtColor(contact_sheet(photo, other), cv2.COLOR_RGB2BGR)
-    cv2.imwrite(str(args.output), sheet, [cv2.IMWRITE_JPEG_QUALITY, 75])
+    cv2.imwrite(str(args.output), sheet, [cv2.IMWRITE_JPEG_QUALITY, 70])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from PIL import ImageFont
 
 _MOST = 100  # of the system's
 _EMOJI_FONT = "NotoColorEmoji.ttf"
+_OF_SYMBOLS = ("cmex10.ttf", "cmsy10.ttf")  # under the letters' codes
 
 
 @cache
@@ -19,6 +20,7 @@ def font_files() -> tuple[Path, ...]:
     import matplotlib
 
     own = sorted((Path(matplotlib.get_data_path()) / "fonts" / "ttf").glob("*.ttf"))
+    own = [path for path in own if path.name not in _OF_SYMBOLS]
     names = {path.name for path in own}
     system = [path for path in _system_fonts() if path.name not in names]
     return tuple(filter(_writes_latin, [*own, *system[:: 1 + len(system) // _MOST]]))

@@ -26,7 +26,7 @@ def _font(number: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(font_files()[number], _HIGH)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _glyph(number: int, character: str) -> NDArray[np.uint8]:
     """A letter in a cell as wide as its pen moves on and as high as a line: uint8 [60, w]."""
     font = _font(number)
