@@ -1,8 +1,9 @@
 """Scoring: the challenge's metric, calibration of a threshold, plots and the HTML report."""
 
 from .calibrate import Calibration, calibrate
+from .csv_files import read_labels, read_pairs, read_truth, write_pairs
 from .metric import Evaluation, Ranking, evaluate, evaluate_ranking, rank_pairs
-from .tables import GroundTruth, ScoredPairs, read_labels, read_pairs, read_truth, write_pairs
+from .tables import GroundTruth, ScoredPairs, mismatch
 
 __all__ = [
     "Calibration",
@@ -13,6 +14,7 @@ __all__ = [
     "calibrate",
     "evaluate",
     "evaluate_ranking",
+    "mismatch",
     "rank_pairs",
     "read_labels",
     "read_pairs",
