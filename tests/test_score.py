@@ -1,6 +1,5 @@
 """The metric against its definition, calibration, tables and the report."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from copytrace.engine import ScoreError, calibrate, evaluate, read_pairs, read_truth, score_pairs
 from copytrace.engine.score import GroundTruth, ScoredPairs, rank_pairs, read_labels, write_pairs
 from copytrace.engine.score.plots import precision_recall_png, score_histogram_png
-from copytrace.engine.score.report import best_matches, render_report
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 4), st.integers(0, 5)), unique_by=lambda row: row[:2], max_size=40
@@ -143,20 +141,19 @@ def sample() -> tuple[ScoredPairs, GroundTruth]:
 
 def test_calibration_keeps_the_wanted_precision() -> None:
     pairs, truth = sample()
-    ranking = rank_pairs(pairs, truth, cap=False)
-    found = calibrate(ranking, 400, precision=0.95)
+    found = calibrate(pairs, truth, precision=0.95)
     taken = pairs.scores >= found.threshold
     right = np.array([pair in truth.positives for pair in zip(pairs.queries, pairs.references, strict=True)])
     assert found.precision == right[taken].mean() >= 0.95 and found.recall == right[taken].sum() / 200
     assert found.threshold_low <= found.threshold <= found.threshold_high and found.matches == taken.sum()
     lower = pairs.scores[pairs.scores < found.threshold]
     assert all(right[pairs.scores >= score].mean() < 0.95 for score in lower)
-    assert calibrate(ranking, 400, precision=0.95) == found
+    assert calibrate(pairs, truth, precision=0.95) == found
 
 
 def test_calibration_keeps_the_wanted_false_matches() -> None:
     pairs, truth = sample()
-    found = calibrate(rank_pairs(pairs, truth, cap=False), 400, false_matches_per_query=0.01)
+    found = calibrate(pairs, truth, false_matches_per_query=0.01)
     taken = pairs.scores >= found.threshold
     wrong = [pair not in truth.positives for pair in zip(pairs.queries, pairs.references, strict=True)]
     assert found.false_matches_per_query == np.array(wrong)[taken].sum() / 400 <= 0.01
@@ -171,21 +168,21 @@ def test_the_interval_holds_what_it_promises() -> None:
         rows += [(f"q{i}", "other", float(rng.normal(0, 1))) for i in range(2 * copies)]
         return table(*rows), GroundTruth.of([(f"q{i}", f"r{i}" if i < copies else "") for i in range(2 * copies)])
 
-    truth_value = calibrate(rank_pairs(*draw(50_000), cap=False), 100_000, false_matches_per_query=0.05).threshold
+    truth_value = calibrate(*draw(50_000), false_matches_per_query=0.05).threshold
     hits = 0
     for _ in range(60):
-        found = calibrate(rank_pairs(*draw(300), cap=False), 600, false_matches_per_query=0.05)
+        found = calibrate(*draw(300), false_matches_per_query=0.05)
         hits += found.threshold_low <= truth_value <= found.threshold_high
     assert hits >= 51  # 57 expected of 60; 51 is three standard deviations below
 
 
 def test_calibration_that_cannot_be() -> None:
-    ranking = rank_pairs(table(("c", "x", 2.0), ("a", "x", 1.0)), TRUTH, cap=False)
+    pairs = table(("c", "x", 2.0), ("a", "x", 1.0))
     with pytest.raises(ScoreError, match="no threshold"):
-        calibrate(ranking, 4, precision=0.9)
+        calibrate(pairs, TRUTH, precision=0.9)
     for arguments in ({}, {"precision": 2.0}, {"false_matches_per_query": -1.0}, {"precision": 0.5, "confidence": 1.0}):
         with pytest.raises(ValueError):
-            calibrate(ranking, 4, **arguments)
+            calibrate(pairs, TRUTH, **arguments)
 
 
 def test_classes_are_scored_by_themselves(tmp_path: Path) -> None:
@@ -200,36 +197,7 @@ def test_classes_are_scored_by_themselves(tmp_path: Path) -> None:
             read_labels(tmp_path / "edits.csv", "class_name")
 
 
-def test_verdicts() -> None:
-    pairs = table(("a", "x", 5.0), ("b", "x", 4.0), ("b", "y", 3.0), ("c", "x", 6.0), ("d", "x", 1.0))
-    kinds = {match.query: match.kind for match in best_matches(pairs, TRUTH, 2.0)}
-    assert kinds == {"a": "found", "b": "false", "c": "false", "d": "rejected"}
-    assert {m.query: m.kind for m in best_matches(pairs, TRUTH, 5.5)}["a"] == "missed"
-
-
-def test_report_is_one_whole_page() -> None:
-    pairs, truth = sample()
-    scored = score_pairs(pairs, truth)
-    page = render_report(
-        "<title>",
-        pairs,
-        truth,
-        scored.ranking,
-        scored.evaluation,
-        classes={"crop & more": scored.evaluation},
-        stages={"decode": 1.5},
-        query_picture=lambda name: b"jpeg" if name != "q3" else None,
-        reference_picture=lambda name: None,
-    )
-    assert page.startswith("<!doctype html>") and page.rstrip().endswith("</html>")
-    assert "&lt;title&gt;" in page and "crop &amp; more" in page and "1.500" in page
-    assert 'src="http' not in page and "href=" not in page and page.count("data:image/png") == 2
-    assert f"{scored.evaluation.micro_ap:.4f}" in page and "no picture" in page
-    json.dumps(page)
-
-
 def test_plots_of_nothing() -> None:
     ranking = rank_pairs(table(), TRUTH)
     for png in (precision_recall_png(ranking, evaluate(table(), TRUTH)), score_histogram_png(ranking)):
         assert png.startswith(b"\x89PNG")
-    render_report("empty", table(), TRUTH, ranking, evaluate(table(), TRUTH))

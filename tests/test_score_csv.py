@@ -161,7 +161,7 @@ IDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
 PLAIN_IDS = (
     st.text("abQR01_.-#é ", min_size=1, max_size=6)
     .map(str.strip)
-    .filter(lambda name: name[:1] not in ("", "#") and name not in ("-", "--", "-1"))
+    .filter(lambda name: name[:1] not in ("", "#") and name not in ("-", "--", "-1", "Q", "R"))
 )
 
 
