@@ -1,5 +1,8 @@
 """The metric against its definition, calibration, tables and the report."""
 
+import contextlib
+import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from copytrace.engine import ScoreError, calibrate, evaluate, read_pairs, read_truth, score_pairs
+from copytrace.engine import (
+    Found,
+    MissingExtraError,
+    ScoreError,
+    calibrate,
+    evaluate,
+    read_pairs,
+    read_truth,
+    save_pairs,
+    score_pairs,
+)
 from copytrace.engine.score import GroundTruth, ScoredPairs, rank_pairs, read_labels, write_pairs
 from copytrace.engine.score.plots import precision_recall_png, score_histogram_png
+from copytrace.engine.search import Pairs
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 4), st.integers(0, 5)), unique_by=lambda row: row[:2], max_size=40
@@ -201,3 +215,46 @@ def test_plots_of_nothing() -> None:
     ranking = rank_pairs(table(), TRUTH)
     for png in (precision_recall_png(ranking, evaluate(table(), TRUTH)), score_histogram_png(ranking)):
         assert png.startswith(b"\x89PNG")
+
+
+def test_pairs_and_truth_of_different_images_are_warned_of() -> None:
+    for pairs, word in (
+        (table(("a.jpg", "x", 1.0)), r"no query.*'a' there, 'a.jpg' here"),
+        (table(("a", "x.jpg", 1.0)), r"no reference.*'x' there, 'x.jpg' here"),
+        (table(("x", "a", 1.0)), "swapped"),
+        (table(), "no pairs"),
+    ):
+        for call in (score_pairs, lambda pairs, truth: calibrate(pairs, truth, false_matches_per_query=9)):
+            with pytest.warns(UserWarning, match=word), contextlib.suppress(ScoreError):
+                call(pairs, TRUTH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        score_pairs(table(("a", "y", 1.0)), TRUTH)
+
+
+def test_calibrate_takes_what_search_gives(tmp_path: Path) -> None:
+    pairs = Pairs(np.array([0, 1, 2]), np.array([0, 1, 0]), np.array([1.0, 2.0, 3.0]))
+    found = Found(pairs, ["a", "b", "c"], ["x", "y"])
+    (tmp_path / "truth.csv").write_text("query_id,reference_id\na,x\nb,y\nc,\nd,\n")
+    save_pairs(found, tmp_path / "pairs.csv")
+    expected = calibrate(found, TRUTH, precision=0.95)
+    assert (expected.threshold, expected.recall, expected.matches) == (-2.0, 1.0, 2)
+    for given_pairs in (found.scored(), tmp_path / "pairs.csv", str(tmp_path / "pairs.csv")):
+        assert calibrate(given_pairs, tmp_path / "truth.csv", precision=0.95) == expected
+    assert calibrate(found, TRUTH, false_matches_per_query=0.25).threshold == -3.0
+    assert score_pairs(found, TRUTH).evaluation == score_pairs(tmp_path / "pairs.csv", TRUTH).evaluation
+
+
+def test_found_is_a_sequence_of_named_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = Pairs(np.array([1, 0]), np.array([0, 0]), np.array([0.25, 2.0]))
+    found = Found(pairs, ["a", "b"], ["x"])
+    rows = [("b", "x", -0.25), ("a", "x", -2.0)]
+    assert len(found) == 2 and list(found) == rows and list(found) == rows
+    frame = found.to_pandas()
+    assert list(frame.columns) == ["query_id", "reference_id", "score"] and frame["score"].dtype == np.float64
+    assert list(frame.itertuples(index=False, name=None)) == rows
+    empty = Found(Pairs.join([]), [], [])
+    assert len(empty) == 0 and list(empty) == [] and len(empty.to_pandas()) == 0
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtraError, match=r"copytrace\[pandas\]"):
+        found.to_pandas()
