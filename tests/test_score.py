@@ -52,12 +52,15 @@ def plain(
     return ap, best, threshold
 
 
-@given(ROWS, st.dictionaries(st.integers(0, 4), st.integers(-1, 4), min_size=1), st.booleans(), st.booleans())
+LABELS = st.dictionaries(st.integers(0, 4), st.lists(st.integers(0, 4), max_size=2, unique=True), min_size=1)
+
+
+@given(ROWS, LABELS, st.booleans(), st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_metric_is_its_definition(
-    rows: list[tuple[int, int, int]], labels: dict[int, int], drop: bool, cap: bool
+    rows: list[tuple[int, int, int]], labels: dict[int, list[int]], drop: bool, cap: bool
 ) -> None:
-    truth = GroundTruth.of([(f"q{q}", f"r{r}" if r >= 0 else "") for q, r in labels.items()])
+    truth = GroundTruth.of([(f"q{q}", name) for q, refs in labels.items() for name in [f"r{r}" for r in refs] or [""]])
     named = [(f"q{q}", f"r{r}", float(s)) for q, r, s in rows]
     pairs = ScoredPairs(
         [row[0] for row in named], [row[1] for row in named], np.array([row[2] for row in named], float)
