@@ -171,6 +171,7 @@ def test_written_pairs_are_read_again_or_refused(pairs: dict[tuple[str, str], fl
     with TemporaryDirectory() as folder:
         path = Path(folder) / "pairs.csv"
         write_pairs(path, [q for q, _ in pairs], [r for _, r in pairs], np.array(list(pairs.values()), float))
+        assert path.read_bytes().startswith(b"query_id,reference_id,score\n")
         try:
             found = read_pairs(path)
         except ScoreError:

@@ -47,8 +47,8 @@ def write_pairs(path: Path, queries: Sequence[str], references: Sequence[str], s
     """Write ``pairs.csv``; scores keep every digit, so that ties stay ties and others do not become any."""
     returns = any("\r" in name for names in (queries, references) for name in names)  # csv leaves them bare otherwise
     with path.open("w", newline="", encoding="utf-8") as file:
+        file.write(",".join(column.name for column in (QUERY, REFERENCE, SCORE)) + "\n")
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
-        writer.writerow([column.name for column in (QUERY, REFERENCE, SCORE)])
         writer.writerows(zip(queries, references, map(repr, scores.tolist()), strict=True))
 
 
