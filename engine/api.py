@@ -12,8 +12,9 @@ from .bundle import DEFAULT_BUNDLE, Bundle
 from .describe.describer import Backend
 from .embedder import Device, Embedder, Output, Precision, Role
 from .errors import SearchError
+from .outputs import PAIRS, REPORT, check_output
 from .pipeline import embed_images
-from .read import DEFAULT_PIXEL_LIMIT, IdRule, open_source, thumbnail
+from .read import DEFAULT_PIXEL_LIMIT, IdRule, Source, open_source, thumbnail
 from .run import OnError, Progress, Summary, embed_source
 from .score import (
     Evaluation,
@@ -174,7 +175,11 @@ def _ranks(ids: list[str], path: Path) -> NDArray[np.int64]:
 
 
 def save_pairs(found: Found, path: PathLike) -> None:
-    """Write ``pairs.csv`` whole or not at all. Raises: StoreError."""
+    """Write ``pairs.csv`` whole or not at all.
+
+    Raises: StoreError, also when there is a file of another kind at ``path``.
+    """
+    check_output(path, PAIRS)
     with replacing(Path(path)) as temporary:
         write_pairs(temporary, found.queries(), found.references(), found.pairs.scores)
 
@@ -224,8 +229,10 @@ def save_report(
 ) -> None:
     """Write the HTML report, with pictures from the sources that are given.
 
-    Raises: SourceError, StoreError.
+    Raises: SourceError; StoreError, also when ``path`` is one of the pictures or a file of another kind.
     """
+    sources = [None if source is None else open_source(source) for source in (queries, references)]
+    check_output(path, REPORT, (file for source in sources if source is not None for file in source.files()))
     page = render_report(
         title,
         scored.pairs,
@@ -234,17 +241,16 @@ def save_report(
         scored.evaluation,
         classes=scored.classes,
         stages=stages,
-        query_picture=_pictures(queries),
-        reference_picture=_pictures(references),
+        query_picture=_pictures(sources[0]),
+        reference_picture=_pictures(sources[1]),
     )
     with replacing(Path(path)) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def _pictures(path: PathLike | None) -> Callable[[str], bytes | None]:
-    if path is None:
+def _pictures(source: Source | None) -> Callable[[str], bytes | None]:
+    if source is None:
         return lambda name: None
-    source = open_source(path)
     position = {name: i for i, name in enumerate(source.ids())}
 
     def picture(name: str) -> bytes | None:

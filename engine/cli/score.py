@@ -1,5 +1,6 @@
 """``copytrace evaluate`` and ``copytrace calibrate``."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,8 @@ from typing import Annotated
 import typer
 
 from .. import api
+from ..outputs import PNG, REPORT, check_output
+from ..read import open_source
 from ..score import Evaluation, read_labels
 from ..score import calibrate as find_threshold
 from ..score.plots import precision_recall_png
@@ -38,6 +41,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score pairs against the ground truth, the way the challenge does."""
+    inputs = [path for path in (pairs, truth, classes) if path is not None]
+    pictures = [path for path in (queries, references) if path is not None]
+    if plot is not None:
+        check_output(plot, PNG, _files(inputs, pictures), others=[] if report is None else [report])
+    if report is not None:
+        check_output(report, REPORT, _files(inputs, pictures))
     labels = None if classes is None else read_labels(classes, "class_name")
     scored = api.score_pairs(pairs, truth, labels=labels, drop_unlabelled=not keep_unlabelled, cap=not no_cap)
     if plot is not None:
@@ -49,6 +58,13 @@ def evaluate(
     if classes is not None:
         result["classes"] = {name: asdict(part) for name, part in scored.classes.items()}
     print_result(result, evaluation_text(scored.evaluation, scored.classes), as_json)
+
+
+def _files(inputs: list[Path], sources: list[Path]) -> Iterator[Path]:
+    """Every file that is read; sources are opened only when it comes to them."""
+    yield from inputs
+    for source in sources:
+        yield from open_source(source).files()
 
 
 def evaluation_text(evaluation: Evaluation, classes: dict[str, Evaluation]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import jinja2
 import numpy as np
 
+from ..outputs import REPORT_MARK
 from .metric import Evaluation, Ranking
 from .plots import precision_recall_png, score_histogram_png
 from .tables import GroundTruth, ScoredPairs
@@ -77,6 +78,7 @@ def render_report(
         loader=jinja2.PackageLoader("copytrace.engine.score", "templates"), autoescape=True, trim_blocks=True
     )
     return environment.get_template("report.html.j2").render(
+        mark=REPORT_MARK,
         title=title,
         evaluation=evaluation,
         threshold=threshold,
