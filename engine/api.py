@@ -12,6 +12,7 @@ from .describe.describer import Backend
 from .embedder import Device, Embedder, Output, Precision, Role
 from .errors import SearchError
 from .found import Found, origin
+from .outputs import PAIRS, check_output
 from .pipeline import embed_images
 from .read import DEFAULT_PIXEL_LIMIT, IdRule, open_source
 from .run import OnError, Progress, Summary, embed_source
@@ -141,6 +142,10 @@ def _ranks(ids: list[str], path: Path) -> NDArray[np.int64]:
 
 
 def save_pairs(found: Found, path: PathLike) -> None:
-    """Write ``pairs.csv`` whole or not at all. Raises: StoreError."""
+    """Write ``pairs.csv`` whole or not at all.
+
+    Raises: StoreError, also when there is a file of another kind at ``path``.
+    """
+    check_output(path, PAIRS)
     with replacing(Path(path)) as temporary:
         write_pairs(temporary, found.queries(), found.references(), found.pairs.scores)

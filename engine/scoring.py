@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .found import Found
+from .outputs import REPORT, check_output
 from .read import IdRule, Source, open_source, thumbnail
 from .score import (
     Calibration,
@@ -130,13 +131,14 @@ def save_report(
     ids: how the sources' file names become ids, as in ``embed``. origin: more about where the figures come from, by name, such
     as bundle and precision, which a file of pairs does not tell.
     Warns (UserWarning) when pictures are missing.
-    Raises: SourceError, StoreError.
+    Raises: SourceError; StoreError, also when ``path`` is one of the pictures or a file of another kind.
     """
     sources = {
         role: open_source(source, ids=ids)
         for role, source in (("query", queries), ("reference", references))
         if source is not None
     }
+    check_output(path, REPORT, (file for source in sources.values() for file in source.files()))
     where = {
         "copytrace": version("copytrace"),
         "date": datetime.now().astimezone().isoformat(" ", "minutes"),

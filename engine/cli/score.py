@@ -1,5 +1,6 @@
 """``copytrace evaluate`` and ``copytrace calibrate``."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,8 @@ import typer
 
 from .. import scoring
 from ..found import origin
-from ..read import IdRule
+from ..outputs import PNG, REPORT, check_output
+from ..read import IdRule, open_source
 from ..score import Evaluation, read_labels
 from ..score.plots import precision_recall_png
 from ..store import open_descriptors
@@ -46,6 +48,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score pairs against the ground truth, the way the challenge does."""
+    inputs = [path for path in (pairs, truth, classes, *(descriptors or [])) if path is not None]
+    pictures = [path for path in (queries, references) if path is not None]
+    if plot is not None:
+        check_output(plot, PNG, _files(inputs, pictures), others=[] if report is None else [report])
+    if report is not None:
+        check_output(report, REPORT, _files(inputs, pictures))
     labels = None if classes is None else read_labels(classes, "class_name")
     scored = scoring.score_pairs(pairs, truth, labels=labels, drop_unlabelled=not keep_unlabelled, cap=not no_cap)
     if plot is not None:
@@ -68,6 +76,13 @@ def origin_of(paths: list[Path]) -> dict[str, str]:
     with ExitStack() as stack:
         files = [stack.enter_context(open_descriptors(path)) for path in paths]
         return origin(*files) | ({"descriptor files": ", ".join(map(str, paths))} if paths else {})
+
+
+def _files(inputs: list[Path], sources: list[Path]) -> Iterator[Path]:
+    """Every file that is read; sources are opened only when it comes to them."""
+    yield from inputs
+    for source in sources:
+        yield from open_source(source, ids="path").files()
 
 
 def evaluation_text(evaluation: Evaluation, classes: dict[str, Evaluation]) -> str:

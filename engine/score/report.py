@@ -7,6 +7,7 @@ from functools import cache
 
 import jinja2
 
+from ..outputs import REPORT_MARK
 from .metric import Evaluation, Ranking
 from .plots import precision_recall_png, score_histogram_png
 from .tables import GroundTruth, ScoredPairs
@@ -68,6 +69,7 @@ def render_report(
         loader=jinja2.PackageLoader("copytrace.engine.score", "templates"), autoescape=True, trim_blocks=True
     )
     page = environment.get_template("report.html.j2").render(
+        mark=REPORT_MARK,
         title=title,
         evaluation=evaluation,
         counts={kind: len(some) for kind, some in by_kind.items()},
