@@ -12,8 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
-from copytrace.engine import DEFAULT_BUNDLE, Engine, save_pairs, score_pairs, search
-from copytrace.engine.api import Scored
+from copytrace.engine import DEFAULT_BUNDLE, Engine, Scored, save_pairs, score_pairs, search
 from copytrace.engine.embedder import Output, Precision
 from copytrace.engine.score import read_labels
 

@@ -11,7 +11,7 @@
     descriptors = engine.embed(["a.jpg", open("b.png", "rb").read()])    # float32 [2, 256]
 """
 
-from .api import Engine, Found, Scored, save_pairs, save_report, score_pairs, search
+from .api import Engine, save_pairs, search
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .errors import (
     BadImageError,
@@ -25,8 +25,10 @@ from .errors import (
     SourceError,
     StoreError,
 )
+from .found import Found
 from .run import Summary
-from .score import Evaluation, GroundTruth, ScoredPairs, calibrate, evaluate, read_pairs, read_truth
+from .score import Calibration, Evaluation, GroundTruth, ScoredPairs, evaluate, read_pairs, read_truth
+from .scoring import Scored, calibrate, save_report, score_pairs
 from .store import check_submission, open_descriptors, write_submission
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "BadImageError",
     "Bundle",
     "BundleError",
+    "Calibration",
     "CopytraceError",
     "DuplicateIdError",
     "Engine",

@@ -1,8 +1,7 @@
-"""The Python API: :class:`Engine` for images, and one function behind every other verb of the command line."""
+"""The Python API: :class:`Engine` for images, and the search behind the command line."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +11,13 @@ from .bundle import DEFAULT_BUNDLE, Bundle
 from .describe.describer import Backend
 from .embedder import Device, Embedder, Output, Precision, Role
 from .errors import SearchError
+from .found import Found, origin
+from .outputs import PAIRS, check_output
 from .pipeline import embed_images
-from .read import DEFAULT_PIXEL_LIMIT, IdRule, open_source, thumbnail
+from .read import DEFAULT_PIXEL_LIMIT, IdRule, open_source
 from .run import OnError, Progress, Summary, embed_source
-from .score import (
-    Evaluation,
-    GroundTruth,
-    Ranking,
-    ScoredPairs,
-    evaluate,
-    evaluate_ranking,
-    rank_pairs,
-    read_pairs,
-    read_truth,
-    write_pairs,
-)
-from .score.report import render_report
-from .search import Pairs, id_ranks, nearest_pairs, pairs_within, top_pairs
+from .score import write_pairs
+from .search import id_ranks, nearest_pairs, pairs_within, top_pairs
 from .store import open_descriptors
 from .store.atomic import replacing
 
@@ -111,27 +100,6 @@ class Engine:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Pairs with the ids their row numbers stand for."""
-
-    pairs: Pairs
-    query_ids: list[str]
-    reference_ids: list[str]
-
-    def queries(self) -> list[str]:
-        """The query's id of every pair."""
-        return [self.query_ids[i] for i in self.pairs.queries.tolist()]
-
-    def references(self) -> list[str]:
-        """The reference's id of every pair."""
-        return [self.reference_ids[i] for i in self.pairs.references.tolist()]
-
-    def scored(self) -> ScoredPairs:
-        """The pairs as a table that can be evaluated."""
-        return ScoredPairs(self.queries(), self.references(), self.pairs.scores)
-
-
 def search(
     queries: PathLike,
     references: PathLike,
@@ -163,7 +131,7 @@ def search(
         else:
             count = DEFAULT_TOP if top is None else top
             pairs = top_pairs(a, b, count, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
-        return Found(pairs, q.ids, r.ids)
+        return Found(pairs, q.ids, r.ids, origin(q, r))
 
 
 def _ranks(ids: list[str], path: Path) -> NDArray[np.int64]:
@@ -174,83 +142,10 @@ def _ranks(ids: list[str], path: Path) -> NDArray[np.int64]:
 
 
 def save_pairs(found: Found, path: PathLike) -> None:
-    """Write ``pairs.csv`` whole or not at all. Raises: StoreError."""
+    """Write ``pairs.csv`` whole or not at all.
+
+    Raises: StoreError, also when there is a file of another kind at ``path``.
+    """
+    check_output(path, PAIRS)
     with replacing(Path(path)) as temporary:
         write_pairs(temporary, found.queries(), found.references(), found.pairs.scores)
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Pairs and ground truth with what came out of them; ``classes`` per edit class where labels were given."""
-
-    pairs: ScoredPairs
-    truth: GroundTruth
-    ranking: Ranking
-    evaluation: Evaluation
-    classes: dict[str, Evaluation]
-
-
-def score_pairs(
-    pairs: ScoredPairs | PathLike,
-    truth: GroundTruth | PathLike,
-    *,
-    labels: Mapping[str, str] | None = None,
-    drop_unlabelled: bool = True,
-    cap: bool = True,
-) -> Scored:
-    """Evaluate pairs (tables or files) the way the challenge does, also per class where ``labels`` (query -> class) are given.
-
-    Raises: ScoreError.
-    """
-    pairs = pairs if isinstance(pairs, ScoredPairs) else read_pairs(pairs)
-    truth = truth if isinstance(truth, GroundTruth) else read_truth(truth)
-    ranking = rank_pairs(pairs, truth, drop_unlabelled=drop_unlabelled, cap=cap)
-    classes = {}
-    for name in sorted({labels.get(query, "") for query in truth.queries} - {""}) if labels else ():
-        part = truth.restricted_to({query for query in truth.queries if labels and labels.get(query) == name})
-        if part.positives:
-            classes[name] = evaluate(pairs, part, cap=cap)
-    return Scored(pairs, truth, ranking, evaluate_ranking(ranking, len(truth.queries)), classes)
-
-
-def save_report(
-    scored: Scored,
-    path: PathLike,
-    *,
-    title: str = "copytrace report",
-    queries: PathLike | None = None,
-    references: PathLike | None = None,
-    stages: Mapping[str, float] | None = None,
-) -> None:
-    """Write the HTML report, with pictures from the sources that are given.
-
-    Raises: SourceError, StoreError.
-    """
-    page = render_report(
-        title,
-        scored.pairs,
-        scored.truth,
-        scored.ranking,
-        scored.evaluation,
-        classes=scored.classes,
-        stages=stages,
-        query_picture=_pictures(queries),
-        reference_picture=_pictures(references),
-    )
-    with replacing(Path(path)) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-
-
-def _pictures(path: PathLike | None) -> Callable[[str], bytes | None]:
-    if path is None:
-        return lambda name: None
-    source = open_source(path)
-    position = {name: i for i, name in enumerate(source.ids())}
-
-    def picture(name: str) -> bytes | None:
-        try:
-            return thumbnail(source[position[name]].read())
-        except (KeyError, OSError):
-            return None
-
-    return picture

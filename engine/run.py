@@ -14,10 +14,10 @@ import numpy as np
 
 from .embedder import Embedder, Output, Role
 from .errors import BadImageError
+from .outputs import DESCRIPTORS, check_output
 from .pipeline import StageTimers, embed_stream
 from .read import BadImage, Source
 from .store import Journal, Slice, open_descriptors, read_attributes, write_descriptors
-from .store.atomic import check_place
 
 OnError = Literal["skip", "fail"]
 Progress = Callable[[int, int, int], None]
@@ -66,7 +66,7 @@ def embed_source(
     """
     start = time.perf_counter()
     output = output or embedder.output_for(role)
-    check_place(path)
+    check_output(path, DESCRIPTORS, source.files())
     attributes = _attributes(embedder, role, output)
     identity = {
         **attributes,

@@ -107,6 +107,26 @@ def test_calibrate(files: Path) -> None:
     run("calibrate", files / "pairs.csv", PHOTOS / "truth.csv", code=2)
 
 
+def test_the_report_says_what_it_is_made_of(files: Path, tmp_path: Path) -> None:
+    pairs, truth, page = files / "pairs.csv", PHOTOS / "truth.csv", tmp_path / "r.html"
+    given = ["--report", page, "--queries", PHOTOS / "queries", "--descriptors", files / "q.h5"]
+    result = run("evaluate", pairs, truth, *given, "--descriptors", files / "r.h5", "--json")
+    assert result.stderr == "" and "missing_pictures" not in json.loads(result.stdout)
+    manifest = Bundle().manifest
+    for text in (manifest["name"], Bundle().hash[:12], "int8", "method1, projected", str(pairs), str(truth)):
+        assert text in page.read_text()
+    result = run("evaluate", pairs, truth, *given, "--id", "path", "--json")
+    missing = json.loads(result.stdout)["missing_pictures"]
+    assert missing and result.stderr.startswith(f"warning: {len(missing)} pictures are missing")
+    run("evaluate", pairs, truth, *given, "--id", "name", code=2)
+
+
+def test_other_images_are_warned_of(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "truth.csv").write_text("Query,Reference\nother.jpg,R1\n")
+    result = run("evaluate", files / "pairs.csv", tmp_path / "truth.csv", "--json")
+    assert result.stderr.startswith("warning: no query of the ground truth occurs") and json.loads(result.stdout)
+
+
 def test_submission_and_check(files: Path, tmp_path: Path) -> None:
     out = tmp_path / "s.h5"
     assert (

@@ -1,6 +1,8 @@
 """The metric against its definition, calibration, tables and the report."""
 
-import json
+import contextlib
+import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from copytrace.engine import ScoreError, calibrate, evaluate, read_pairs, read_truth, score_pairs
+from copytrace.engine import (
+    Found,
+    MissingExtraError,
+    ScoreError,
+    calibrate,
+    evaluate,
+    read_pairs,
+    read_truth,
+    save_pairs,
+    score_pairs,
+)
 from copytrace.engine.score import GroundTruth, ScoredPairs, rank_pairs, read_labels, write_pairs
 from copytrace.engine.score.plots import precision_recall_png, score_histogram_png
-from copytrace.engine.score.report import best_matches, render_report
+from copytrace.engine.search import Pairs
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 4), st.integers(0, 5)), unique_by=lambda row: row[:2], max_size=40
@@ -40,12 +52,15 @@ def plain(
     return ap, best, threshold
 
 
-@given(ROWS, st.dictionaries(st.integers(0, 4), st.integers(-1, 4), min_size=1), st.booleans(), st.booleans())
+LABELS = st.dictionaries(st.integers(0, 4), st.lists(st.integers(0, 4), max_size=2, unique=True), min_size=1)
+
+
+@given(ROWS, LABELS, st.booleans(), st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_metric_is_its_definition(
-    rows: list[tuple[int, int, int]], labels: dict[int, int], drop: bool, cap: bool
+    rows: list[tuple[int, int, int]], labels: dict[int, list[int]], drop: bool, cap: bool
 ) -> None:
-    truth = GroundTruth.of([(f"q{q}", f"r{r}" if r >= 0 else "") for q, r in labels.items()])
+    truth = GroundTruth.of([(f"q{q}", name) for q, refs in labels.items() for name in [f"r{r}" for r in refs] or [""]])
     named = [(f"q{q}", f"r{r}", float(s)) for q, r, s in rows]
     pairs = ScoredPairs(
         [row[0] for row in named], [row[1] for row in named], np.array([row[2] for row in named], float)
@@ -143,20 +158,19 @@ def sample() -> tuple[ScoredPairs, GroundTruth]:
 
 def test_calibration_keeps_the_wanted_precision() -> None:
     pairs, truth = sample()
-    ranking = rank_pairs(pairs, truth, cap=False)
-    found = calibrate(ranking, 400, precision=0.95)
+    found = calibrate(pairs, truth, precision=0.95)
     taken = pairs.scores >= found.threshold
     right = np.array([pair in truth.positives for pair in zip(pairs.queries, pairs.references, strict=True)])
     assert found.precision == right[taken].mean() >= 0.95 and found.recall == right[taken].sum() / 200
     assert found.threshold_low <= found.threshold <= found.threshold_high and found.matches == taken.sum()
     lower = pairs.scores[pairs.scores < found.threshold]
     assert all(right[pairs.scores >= score].mean() < 0.95 for score in lower)
-    assert calibrate(ranking, 400, precision=0.95) == found
+    assert calibrate(pairs, truth, precision=0.95) == found
 
 
 def test_calibration_keeps_the_wanted_false_matches() -> None:
     pairs, truth = sample()
-    found = calibrate(rank_pairs(pairs, truth, cap=False), 400, false_matches_per_query=0.01)
+    found = calibrate(pairs, truth, false_matches_per_query=0.01)
     taken = pairs.scores >= found.threshold
     wrong = [pair not in truth.positives for pair in zip(pairs.queries, pairs.references, strict=True)]
     assert found.false_matches_per_query == np.array(wrong)[taken].sum() / 400 <= 0.01
@@ -171,21 +185,21 @@ def test_the_interval_holds_what_it_promises() -> None:
         rows += [(f"q{i}", "other", float(rng.normal(0, 1))) for i in range(2 * copies)]
         return table(*rows), GroundTruth.of([(f"q{i}", f"r{i}" if i < copies else "") for i in range(2 * copies)])
 
-    truth_value = calibrate(rank_pairs(*draw(50_000), cap=False), 100_000, false_matches_per_query=0.05).threshold
+    truth_value = calibrate(*draw(50_000), false_matches_per_query=0.05).threshold
     hits = 0
     for _ in range(60):
-        found = calibrate(rank_pairs(*draw(300), cap=False), 600, false_matches_per_query=0.05)
+        found = calibrate(*draw(300), false_matches_per_query=0.05)
         hits += found.threshold_low <= truth_value <= found.threshold_high
     assert hits >= 51  # 57 expected of 60; 51 is three standard deviations below
 
 
 def test_calibration_that_cannot_be() -> None:
-    ranking = rank_pairs(table(("c", "x", 2.0), ("a", "x", 1.0)), TRUTH, cap=False)
+    pairs = table(("c", "x", 2.0), ("a", "x", 1.0))
     with pytest.raises(ScoreError, match="no threshold"):
-        calibrate(ranking, 4, precision=0.9)
+        calibrate(pairs, TRUTH, precision=0.9)
     for arguments in ({}, {"precision": 2.0}, {"false_matches_per_query": -1.0}, {"precision": 0.5, "confidence": 1.0}):
         with pytest.raises(ValueError):
-            calibrate(ranking, 4, **arguments)
+            calibrate(pairs, TRUTH, **arguments)
 
 
 def test_classes_are_scored_by_themselves(tmp_path: Path) -> None:
@@ -200,36 +214,50 @@ def test_classes_are_scored_by_themselves(tmp_path: Path) -> None:
             read_labels(tmp_path / "edits.csv", "class_name")
 
 
-def test_verdicts() -> None:
-    pairs = table(("a", "x", 5.0), ("b", "x", 4.0), ("b", "y", 3.0), ("c", "x", 6.0), ("d", "x", 1.0))
-    kinds = {match.query: match.kind for match in best_matches(pairs, TRUTH, 2.0)}
-    assert kinds == {"a": "found", "b": "false", "c": "false", "d": "rejected"}
-    assert {m.query: m.kind for m in best_matches(pairs, TRUTH, 5.5)}["a"] == "missed"
-
-
-def test_report_is_one_whole_page() -> None:
-    pairs, truth = sample()
-    scored = score_pairs(pairs, truth)
-    page = render_report(
-        "<title>",
-        pairs,
-        truth,
-        scored.ranking,
-        scored.evaluation,
-        classes={"crop & more": scored.evaluation},
-        stages={"decode": 1.5},
-        query_picture=lambda name: b"jpeg" if name != "q3" else None,
-        reference_picture=lambda name: None,
-    )
-    assert page.startswith("<!doctype html>") and page.rstrip().endswith("</html>")
-    assert "&lt;title&gt;" in page and "crop &amp; more" in page and "1.500" in page
-    assert 'src="http' not in page and "href=" not in page and page.count("data:image/png") == 2
-    assert f"{scored.evaluation.micro_ap:.4f}" in page and "no picture" in page
-    json.dumps(page)
-
-
 def test_plots_of_nothing() -> None:
     ranking = rank_pairs(table(), TRUTH)
     for png in (precision_recall_png(ranking, evaluate(table(), TRUTH)), score_histogram_png(ranking)):
         assert png.startswith(b"\x89PNG")
-    render_report("empty", table(), TRUTH, ranking, evaluate(table(), TRUTH))
+
+
+def test_pairs_and_truth_of_different_images_are_warned_of() -> None:
+    for pairs, word in (
+        (table(("a.jpg", "x", 1.0)), r"no query.*'a' there, 'a.jpg' here"),
+        (table(("a", "x.jpg", 1.0)), r"no reference.*'x' there, 'x.jpg' here"),
+        (table(("x", "a", 1.0)), "swapped"),
+        (table(), "no pairs"),
+    ):
+        for call in (score_pairs, lambda pairs, truth: calibrate(pairs, truth, false_matches_per_query=9)):
+            with pytest.warns(UserWarning, match=word), contextlib.suppress(ScoreError):
+                call(pairs, TRUTH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        score_pairs(table(("a", "y", 1.0)), TRUTH)
+
+
+def test_calibrate_takes_what_search_gives(tmp_path: Path) -> None:
+    pairs = Pairs(np.array([0, 1, 2]), np.array([0, 1, 0]), np.array([1.0, 2.0, 3.0]))
+    found = Found(pairs, ["a", "b", "c"], ["x", "y"])
+    (tmp_path / "truth.csv").write_text("query_id,reference_id\na,x\nb,y\nc,\nd,\n")
+    save_pairs(found, tmp_path / "pairs.csv")
+    expected = calibrate(found, TRUTH, precision=0.95)
+    assert (expected.threshold, expected.recall, expected.matches) == (-2.0, 1.0, 2)
+    for given_pairs in (found.scored(), tmp_path / "pairs.csv", str(tmp_path / "pairs.csv")):
+        assert calibrate(given_pairs, tmp_path / "truth.csv", precision=0.95) == expected
+    assert calibrate(found, TRUTH, false_matches_per_query=0.25).threshold == -3.0
+    assert score_pairs(found, TRUTH).evaluation == score_pairs(tmp_path / "pairs.csv", TRUTH).evaluation
+
+
+def test_found_is_a_sequence_of_named_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = Pairs(np.array([1, 0]), np.array([0, 0]), np.array([0.25, 2.0]))
+    found = Found(pairs, ["a", "b"], ["x"])
+    rows = [("b", "x", -0.25), ("a", "x", -2.0)]
+    assert len(found) == 2 and list(found) == rows and list(found) == rows
+    frame = found.to_pandas()
+    assert list(frame.columns) == ["query_id", "reference_id", "score"] and frame["score"].dtype == np.float64
+    assert list(frame.itertuples(index=False, name=None)) == rows
+    empty = Found(Pairs.join([]), [], [])
+    assert len(empty) == 0 and list(empty) == [] and len(empty.to_pandas()) == 0
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtraError, match=r"copytrace\[pandas\]"):
+        found.to_pandas()

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from copytrace.engine import Engine, calibrate, evaluate, read_pairs, read_truth, save_pairs, score_pairs, search
-from copytrace.engine.score import rank_pairs
 
 from conftest import SHARED
 
@@ -24,7 +23,7 @@ def test_the_metric_reaches_the_oracle() -> None:
     everything = evaluate(pairs, truth, drop_unlabelled=False, cap=False)
     assert everything.micro_ap == pytest.approx(0.4561374320344927, abs=1e-12)
     assert (everything.recall_at_p90, everything.threshold_at_p90, everything.pairs_used) == (0.0, None, 58109)
-    assert calibrate(rank_pairs(pairs, truth, cap=False), 25000, precision=0.9).threshold == 34.0
+    assert calibrate(pairs, truth, precision=0.9).threshold == 34.0
 
 
 def test_the_evaluation_set_is_scored_as_documented(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from .. import api
+from .. import api, scoring
 from ..embedder import Role
 from ..errors import StoreError
 from ..score import read_labels
 from ..store import write_submission
 from .console import print_result, progress_bar
-from .score import evaluation_text
+from .score import evaluation_text, origin_of
 
 PHOTOS = Path(__file__).parent.parent / "photos"
 
@@ -41,14 +41,15 @@ def demo(
     write_submission(output / "queries.h5", output / "references.h5", submission)
     found = api.search(submission, submission)
     api.save_pairs(found, pairs)
-    scored = api.score_pairs(pairs, PHOTOS / "truth.csv", labels=read_labels(PHOTOS / "edits.csv", "class_name"))
-    api.save_report(
+    scored = scoring.score_pairs(pairs, PHOTOS / "truth.csv", labels=read_labels(PHOTOS / "edits.csv", "class_name"))
+    scoring.save_report(
         scored,
         report,
         title="copytrace demo",
         queries=PHOTOS / "queries",
         references=PHOTOS / "references",
         stages=stages,
+        origin=origin_of([output / "queries.h5", output / "references.h5"]),
     )
     paths = {"submission": str(submission), "pairs": str(pairs), "report": str(report)}
     lines = [

@@ -52,6 +52,8 @@ def options(
 
 def main() -> None:
     """Run the command line; the entry point of the console script."""
+    warnings.showwarning = _warn
+    warnings.filterwarnings("always", module=r"copytrace\.")  # ours are for the user, whatever the environment says
     warnings.filterwarnings("ignore", module="PIL")  # odd images end as a record in the output, not as a warning
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -69,6 +71,10 @@ def main() -> None:
         sys.exit(130)
     except MemoryError:
         _fail("out of memory")
+
+
+def _warn(message: Warning | str, *place: object, **more: object) -> None:
+    errors.print("warning: " + " ".join(str(message).split()))
 
 
 def _fail(message: str) -> None:

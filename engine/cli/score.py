@@ -1,15 +1,20 @@
 """``copytrace evaluate`` and ``copytrace calibrate``."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .. import api
+from .. import scoring
+from ..found import origin
+from ..outputs import PNG, REPORT, check_output
+from ..read import IdRule, open_source
 from ..score import Evaluation, read_labels
-from ..score import calibrate as find_threshold
 from ..score.plots import precision_recall_png
+from ..store import open_descriptors
 from ..store.atomic import replacing
 from .console import print_result
 
@@ -35,20 +40,49 @@ def evaluate(
     report: Annotated[Path | None, typer.Option(help="Write an HTML report.")] = None,
     queries: Annotated[Path | None, typer.Option(help="The query images, for the report.")] = None,
     references: Annotated[Path | None, typer.Option(help="The reference images, for the report.")] = None,
+    ids: Annotated[IdRule, typer.Option("--id", help="How those images' files become ids, as in embed.")] = "stem",
+    descriptors: Annotated[
+        list[Path] | None,
+        typer.Option(help="A descriptor file the pairs come from; the report names its bundle. May be given twice."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score pairs against the ground truth, the way the challenge does."""
+    inputs = [path for path in (pairs, truth, classes, *(descriptors or [])) if path is not None]
+    pictures = [path for path in (queries, references) if path is not None]
+    if plot is not None:
+        check_output(plot, PNG, _files(inputs, pictures), others=[] if report is None else [report])
+    if report is not None:
+        check_output(report, REPORT, _files(inputs, pictures))
     labels = None if classes is None else read_labels(classes, "class_name")
-    scored = api.score_pairs(pairs, truth, labels=labels, drop_unlabelled=not keep_unlabelled, cap=not no_cap)
+    scored = scoring.score_pairs(pairs, truth, labels=labels, drop_unlabelled=not keep_unlabelled, cap=not no_cap)
     if plot is not None:
         with replacing(plot) as temporary:
             temporary.write_bytes(precision_recall_png(scored.ranking, scored.evaluation))
-    if report is not None:
-        api.save_report(scored, report, queries=queries, references=references)
     result = asdict(scored.evaluation)
+    if report is not None:
+        missing = scoring.save_report(
+            scored, report, queries=queries, references=references, ids=ids, origin=origin_of(descriptors or [])
+        )
+        if missing:
+            result["missing_pictures"] = [asdict(one) for one in missing]
     if classes is not None:
         result["classes"] = {name: asdict(part) for name, part in scored.classes.items()}
     print_result(result, evaluation_text(scored.evaluation, scored.classes), as_json)
+
+
+def origin_of(paths: list[Path]) -> dict[str, str]:
+    """What descriptor files tell about themselves, for a report."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_descriptors(path)) for path in paths]
+        return origin(*files) | ({"descriptor files": ", ".join(map(str, paths))} if paths else {})
+
+
+def _files(inputs: list[Path], sources: list[Path]) -> Iterator[Path]:
+    """Every file that is read; sources are opened only when it comes to them."""
+    yield from inputs
+    for source in sources:
+        yield from open_source(source, ids="path").files()
 
 
 def evaluation_text(evaluation: Evaluation, classes: dict[str, Evaluation]) -> str:
@@ -84,13 +118,13 @@ def calibrate(
         raise typer.BadParameter("give either --precision or --false-matches")
     if precision == 0.0:
         raise typer.BadParameter("a precision of 0 asks for nothing")
-    scored = api.score_pairs(pairs, truth, drop_unlabelled=not keep_unlabelled, cap=False)
-    found = find_threshold(
-        scored.ranking,
-        len(scored.truth.queries),
+    found = scoring.calibrate(
+        pairs,
+        truth,
         precision=precision,
         false_matches_per_query=false_matches,
         confidence=confidence,
+        drop_unlabelled=not keep_unlabelled,
     )
     text = "\n".join(
         [

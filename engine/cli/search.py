@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import api
-from ..store.atomic import check_place
+from ..outputs import PAIRS, check_output
 from .console import print_result
 
 
@@ -26,7 +26,7 @@ def search(
     """Find pairs of alike descriptors, exactly; score = -(squared Euclidean distance)."""
     if sum(value is not None for value in (top, k, max_distance)) > 1:
         raise typer.BadParameter("give only one of --top, --k and --max-distance")
-    check_place(output)
+    check_output(output, PAIRS, (queries, references))
     start = time.perf_counter()
     found = api.search(queries, references, top=top, k=k, max_distance=max_distance, threads=threads)
     api.save_pairs(found, output)

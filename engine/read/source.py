@@ -73,6 +73,13 @@ class Source:
     def ids(self) -> list[str]:
         return [entry.id for entry in self._entries]
 
+    def files(self) -> Iterator[Path]:
+        """Every file that is read: the source itself, and those of its images that are files of their own."""
+        yield self.path
+        for entry in self._entries:
+            if entry.position is None:
+                yield Path(entry.name)
+
     def fingerprint(self) -> str:
         """A hash of the ids and file names, by which an unfinished run recognises its source."""
         digest = hashlib.sha256()

@@ -30,7 +30,7 @@ class Calibration:
     matches: int
 
 
-def calibrate(
+def find_threshold(
     ranking: Ranking,
     queries: int,
     *,

@@ -19,7 +19,9 @@ def precision_recall_png(ranking: Ranking, evaluation: Evaluation) -> bytes:
     axes = figure.add_subplot()
     axes.plot(ranking.recall, ranking.precision, color=_LINE, linewidth=1.6)
     if evaluation.threshold_at_p90 is not None:
-        axes.plot([evaluation.recall_at_p90], [0.9], "o", color=_WRONG, label=f"R@P90 {evaluation.recall_at_p90:.3f}")
+        row = int(np.searchsorted(ranking.recall, evaluation.recall_at_p90))
+        point = (ranking.recall[row : row + 1], ranking.precision[row : row + 1])
+        axes.plot(*point, "o", color=_WRONG, label=f"R@P90 {evaluation.recall_at_p90:.3f}")
         axes.legend(loc="lower left")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axes.set_title(f"micro-AP {evaluation.micro_ap:.4f}")

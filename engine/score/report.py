@@ -3,51 +3,39 @@
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import jinja2
-import numpy as np
 
+from ..outputs import REPORT_MARK
 from .metric import Evaluation, Ranking
 from .plots import precision_recall_png, score_histogram_png
 from .tables import GroundTruth, ScoredPairs
+from .verdicts import KINDS, Verdict, verdicts
 
-Thumbnail = Callable[[str], bytes | None]
-"""Id -> a small JPEG, or None where there is no picture."""
+Picture = Callable[[str], bytes | str]
+"""Id -> a small JPEG, or why there is none."""
 
 EXAMPLES = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """A query's best match and what became of it. kind: found, missed, false, or rejected."""
+class Missing:
+    """A picture that the report should show and cannot. role: "query" or "reference"."""
 
-    kind: str
-    query: str
-    reference: str
-    expected: str
-    score: float
+    role: str
+    id: str
+    reason: str
 
 
-def best_matches(pairs: ScoredPairs, truth: GroundTruth, threshold: float) -> list[Match]:
-    """Every labelled query with its best-scored pair, best scores first.
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """One picture of a card: what it is, its id, and its data URL, or why there is none."""
 
-    found: a right pair above the threshold; false: a wrong pair above it; missed: a copy without a right pair above it;
-    rejected: no copy, and nothing above the threshold.
-    """
-    expected: dict[str, str] = dict.fromkeys(truth.queries, "")
-    expected.update(sorted(truth.positives))
-    best: dict[str, tuple[float, str]] = {}
-    for row in np.argsort(-pairs.scores, kind="stable"):
-        best.setdefault(pairs.queries[row], (float(pairs.scores[row]), pairs.references[row]))
-    matches = []
-    for query, wanted in expected.items():
-        score, reference = best.get(query, (-np.inf, ""))
-        if score >= threshold:
-            kind = "found" if (query, reference) in truth.positives else "false"
-        else:
-            kind = "missed" if wanted else "rejected"
-        matches.append(Match(kind, query, reference, wanted, score))
-    return sorted(matches, key=lambda match: (-match.score, match.query))
+    caption: str
+    id: str
+    url: str | None
+    reason: str
 
 
 def render_report(
@@ -58,49 +46,92 @@ def render_report(
     evaluation: Evaluation,
     *,
     classes: Mapping[str, Evaluation] | None = None,
+    labels: Mapping[str, str] | None = None,
     stages: Mapping[str, float] | None = None,
-    query_picture: Thumbnail = lambda name: None,
-    reference_picture: Thumbnail = lambda name: None,
-) -> str:
-    """The whole page as one string of HTML.
+    origin: Mapping[str, str] | None = None,
+    pictures: Mapping[str, Picture] | None = None,
+) -> tuple[str, list[Missing]]:
+    """The whole page as one string of HTML, and the pictures that it should show and cannot.
 
-    classes: evaluations per edit class. stages: seconds, in thread time. The verdicts use the threshold of recall@P90, or the
-    best score where there is none.
+    classes: evaluations per edit class. labels: query -> edit class. stages: seconds, in thread time. origin: where the
+    figures come from, by name. pictures: by role, "query" and "reference"; a role that is not there has no pictures and misses
+    none. The verdicts use the threshold of recall@P90; where there is none, no pair is a match.
     """
-    scores = ranking.scores
-    threshold = evaluation.threshold_at_p90
-    if threshold is None:
-        threshold = float(np.nextafter(scores[0], np.inf)) if len(scores) else np.inf
-    matches = best_matches(pairs, truth, threshold)
-    by_kind = {kind: [m for m in matches if m.kind == kind] for kind in ("found", "missed", "false", "rejected")}
+    album = _Album(pictures or {})
+    found = verdicts(pairs, truth, evaluation.threshold_at_p90, labels)
+    by_kind = {kind: [verdict for verdict in found if verdict.kind == kind] for kind in KINDS}
+    shown = {
+        KINDS[kind]: [(verdict, album.figures(verdict)) for verdict in _spread(some)]
+        for kind, some in by_kind.items()
+        if some
+    }
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("copytrace.engine.score", "templates"), autoescape=True, trim_blocks=True
     )
-    return environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html.j2").render(
+        mark=REPORT_MARK,
         title=title,
         evaluation=evaluation,
-        threshold=threshold,
-        counts={kind: len(found) for kind, found in by_kind.items()},
-        shown={kind: _spread(found) for kind, found in by_kind.items()},
+        counts={kind: len(some) for kind, some in by_kind.items()},
+        headings=KINDS,
+        shown=shown,
         classes=classes or {},
         stages=stages or {},
+        origin=origin or {},
+        pictures=album.shown,
+        without=[role for role in ("query", "reference") if role not in (pictures or {})],
+        missing=album.missing,
         curve=_data_url(precision_recall_png(ranking, evaluation), "png"),
         histogram=_data_url(score_histogram_png(ranking), "png"),
-        query_url=lambda name: _picture_url(query_picture(name)),
-        reference_url=lambda name: _picture_url(reference_picture(name) if name else None),
     )
+    return page, album.missing
 
 
-def _spread(matches: list[Match]) -> list[Match]:
+class _Album:
+    """The pictures of the cards; remembers which are missing."""
+
+    def __init__(self, pictures: Mapping[str, Picture]) -> None:
+        self._pictures = pictures
+        self.missing: list[Missing] = []
+        self.shown = 0
+        self._look_up = cache(self._first_look)
+
+    def figures(self, verdict: Verdict) -> list[_Figure]:
+        """Query and best match; where that is not right, what was expected too."""
+        figures = [self._figure("query", "query", verdict.query)]
+        if verdict.reference is None:
+            figures.append(_Figure("best match", "", None, "no pair has this query"))
+        else:
+            figures.append(self._figure("best match", "reference", verdict.reference))
+        if not verdict.expected:
+            figures.append(_Figure("expected", "no copy", None, "no copy expected"))
+        elif not verdict.right:
+            more = len(verdict.expected) - 1
+            caption = f"expected, and {more} more" if more else "expected"
+            figures.append(self._figure(caption, "reference", verdict.expected[0]))
+        return figures
+
+    def _figure(self, caption: str, role: str, name: str) -> _Figure:
+        url, reason = self._look_up(role, name)
+        return _Figure(caption, name, url, reason)
+
+    def _first_look(self, role: str, name: str) -> tuple[str | None, str]:
+        if role not in self._pictures:
+            return None, "no pictures given"
+        self.shown += 1
+        found = self._pictures[role](name)
+        if isinstance(found, bytes):
+            return _data_url(found, "jpeg"), ""
+        self.missing.append(Missing(role, name, found))
+        return None, "picture missing"
+
+
+def _spread(some: list[Verdict]) -> list[Verdict]:
     """At most EXAMPLES of them, evenly over the range of scores."""
-    if len(matches) <= EXAMPLES:
-        return matches
-    return [matches[round(i * (len(matches) - 1) / (EXAMPLES - 1))] for i in range(EXAMPLES)]
+    if len(some) <= EXAMPLES:
+        return some
+    return [some[round(i * (len(some) - 1) / (EXAMPLES - 1))] for i in range(EXAMPLES)]
 
 
 def _data_url(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _picture_url(data: bytes | None) -> str | None:
-    return None if data is None else _data_url(data, "jpeg")

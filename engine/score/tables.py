@@ -1,37 +1,40 @@
-"""Pairs and ground truth as tables, and their CSV files."""
+"""Pairs and ground truth as tables."""
 
-import csv
-import io
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ScoreError
-
-PAIR_COLUMNS = ("query_id", "reference_id", "score")
-TRUTH_COLUMNS = ("query_id", "reference_id")
 
 
 class ScoredPairs:
     """Parallel columns of pairs: query ids, reference ids, scores float64 [P] (higher is more alike).
 
-    Raises: ScoreError on NaN scores and on a pair that occurs twice.
+    Raises: ScoreError on ids that are not text, on scores that are NaN or infinite, on columns of different lengths and on a
+    pair that occurs twice.
     """
 
-    def __init__(self, queries: Sequence[str], references: Sequence[str], scores: NDArray[np.float64]) -> None:
-        if np.isnan(scores).any():
-            row = int(np.isnan(scores).argmax())
-            raise ScoreError(f"the score of pair {queries[row]}, {references[row]} is NaN")
-        seen = set(zip(queries, references, strict=True))
-        if len(seen) < len(queries):
-            raise ScoreError(_repeated(queries, references))
-        self.queries = queries
-        self.references = references
-        self.scores = scores
+    def __init__(self, queries: Sequence[str], references: Sequence[str], scores: ArrayLike) -> None:
+        self.queries: list[str] = list(queries)
+        self.references: list[str] = list(references)
+        self.scores: NDArray[np.float64] = np.asarray(scores, np.float64)
+        if self.scores.shape != (len(self.queries),) or len(self.references) != len(self.queries):
+            raise ScoreError(
+                f"{len(self.queries)} queries, {len(self.references)} references and scores of shape "
+                f"{self.scores.shape} are no pairs"
+            )
+        for name in (*self.queries, *self.references):
+            if not isinstance(name, str):
+                raise ScoreError(f"ids are text, not {name!r} ({type(name).__name__})")
+        odd = np.flatnonzero(~np.isfinite(self.scores))
+        if len(odd):
+            row = int(odd[0])
+            kind = "NaN" if np.isnan(self.scores[row]) else "infinite"
+            raise ScoreError(f"the score of pair {self.queries[row]}, {self.references[row]} is {kind}")
+        if len(set(zip(self.queries, self.references, strict=True))) < len(self):
+            raise ScoreError(_repeated(self.queries, self.references))
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -39,101 +42,68 @@ class ScoredPairs:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """queries: every labelled query, sorted; positives: the (query, reference) pairs that are copies."""
+    """queries: every labelled query, sorted; positives: the (query, reference) pairs that are copies.
+
+    A query may be a copy of several references; one without a positive is no copy.
+    """
 
     queries: list[str]
     positives: frozenset[tuple[str, str]]
 
     @staticmethod
-    def of(rows: Iterable[tuple[str, str]]) -> "GroundTruth":
-        """(query id, reference id or "") -> ground truth. Raises: ScoreError when a row occurs twice."""
-        queries, positives = set(), set()
+    def of(rows: Iterable[tuple[str, str | None]]) -> "GroundTruth":
+        """(query id, reference id, or "" or None for no copy) -> ground truth.
+
+        Raises: ScoreError when a row occurs twice, or a query both with and without a reference, or an id is not text.
+        """
+        copies: set[str] = set()
+        others: set[str] = set()
+        positives: set[tuple[str, str]] = set()
         for query, reference in rows:
-            if (query, reference) in positives or (not reference and query in queries):
-                raise ScoreError(f"the ground truth lists {query}, {reference or '(no copy)'} twice")
-            queries.add(query)
-            if reference:
+            for name in (query, reference or ""):
+                if not isinstance(name, str):
+                    raise ScoreError(f"ids are text, not {name!r} ({type(name).__name__})")
+            if not reference:
+                if query in others:
+                    raise ScoreError(f"the ground truth lists {query}, (no copy) twice")
+                others.add(query)
+            else:
+                if (query, reference) in positives:
+                    raise ScoreError(f"the ground truth lists {query}, {reference} twice")
+                copies.add(query)
                 positives.add((query, reference))
-        return GroundTruth(sorted(queries), frozenset(positives))
+            if query in copies and query in others:
+                raise ScoreError(f"the ground truth lists {query} both as a copy and as none")
+        return GroundTruth(sorted(copies | others), frozenset(positives))
 
     def restricted_to(self, queries: set[str]) -> "GroundTruth":
         """The part that concerns some of the queries."""
         positives = frozenset(pair for pair in self.positives if pair[0] in queries)
         return GroundTruth([query for query in self.queries if query in queries], positives)
 
-
-def read_pairs(path: str | os.PathLike[str]) -> ScoredPairs:
-    """Read ``query_id,reference_id,score``, comma- or tab-separated, with or without a header.
-
-    Raises: ScoreError that names the line.
-    """
-    queries, references, scores = [], [], []
-    for line, row in _rows(Path(path), PAIR_COLUMNS):
-        if len(row) != 3:
-            raise ScoreError(f"{path}, line {line}: {len(row)} columns, expected query_id, reference_id, score")
-        try:
-            scores.append(float(row[2]))
-        except ValueError:
-            raise ScoreError(f"{path}, line {line}: the score {row[2]!r} is not a number") from None
-        queries.append(row[0])
-        references.append(row[1])
-    try:
-        return ScoredPairs(queries, references, np.asarray(scores, np.float64))
-    except ScoreError as error:
-        raise ScoreError(f"{path}: {error}") from None
+    def references(self) -> dict[str, list[str]]:
+        """Every labelled query -> the references it is a copy of, sorted; none where it is no copy."""
+        expected: dict[str, list[str]] = {query: [] for query in self.queries}
+        for query, reference in sorted(self.positives):
+            expected[query].append(reference)
+        return expected
 
 
-def write_pairs(path: Path, queries: Iterable[str], references: Iterable[str], scores: NDArray[np.float64]) -> None:
-    """Write ``pairs.csv``; scores keep every digit, so that ties stay ties and others do not become any."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(PAIR_COLUMNS)
-        writer.writerows(zip(queries, references, map(repr, scores.tolist()), strict=True))
-
-
-def read_truth(path: str | os.PathLike[str]) -> GroundTruth:
-    """Read ``query_id,reference_id``, the reference empty where the query is no copy.
-
-    Raises: ScoreError that names the line.
-    """
-    rows = []
-    for line, row in _rows(Path(path), TRUTH_COLUMNS):
-        if len(row) not in (1, 2) or not row[0]:
-            raise ScoreError(f"{path}, line {line}: expected query_id, reference_id (may be empty)")
-        rows.append((row[0], row[1] if len(row) == 2 else ""))
-    try:
-        return GroundTruth.of(rows)
-    except ScoreError as error:
-        raise ScoreError(f"{path}: {error}") from None
-
-
-def read_labels(path: str | os.PathLike[str], column: str) -> dict[str, str]:
-    """query id -> the value of a column of a CSV file with a header, such as ``class_name`` of ``edits.csv``.
-
-    Raises: ScoreError when a column is missing.
-    """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if not {"query_id", column} <= set(reader.fieldnames or ()):
-                raise ScoreError(f"{path}: needs the columns query_id and {column}")
-            return {row["query_id"]: row[column] or "" for row in reader}
-    except OSError as error:
-        raise ScoreError(f"{path}: {error.strerror}") from None
-
-
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ScoreError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ScoreError(f"{path}: not a UTF-8 text file") from None
-    first = text[: text.find("\n")] if "\n" in text else text
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first and "," not in first else ",")
-    for row in reader:
-        if row and not (reader.line_num == 1 and tuple(cell.strip() for cell in row) == columns):
-            yield reader.line_num, row
+def mismatch(pairs: ScoredPairs, truth: GroundTruth) -> str | None:
+    """What looks like pairs and ground truth of different images, in one sentence; None where nothing does."""
+    if not len(pairs):
+        return "there are no pairs"
+    if set(pairs.queries).isdisjoint(truth.queries):
+        if not set(pairs.references).isdisjoint(truth.queries):
+            return "the references of the pairs are the queries of the ground truth: are the columns swapped?"
+        return f"no query of the ground truth occurs among the pairs: {truth.queries[0]!r} there, {pairs.queries[0]!r} here"
+    expected = {reference for _, reference in truth.positives}
+    if expected and expected.isdisjoint(pairs.references):
+        return (
+            f"no reference of the ground truth occurs among the pairs: {min(expected)!r} there, "
+            f"{pairs.references[0]!r} here"
+        )
+    return None
 
 
 def _repeated(queries: Sequence[str], references: Sequence[str]) -> str:

@@ -1,49 +1,83 @@
 """Files that are whole or not there: written beside, flushed, renamed."""
 
+import fcntl
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import StoreError
+from ..outputs import check_place, resolved
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success flush it and rename it, on any error remove it.
 
-    The temporary name is always the same, so that what a killed process left behind is replaced by the next.
+    The temporary file is there already, empty, under a name of its own: of two programs that write one file at the same time
+    each ends with a whole one, and the later one stays. What a killed program left behind is removed by the next.
     Raises: StoreError for what the system reports (disk full, read-only folder, ...), and for a path that is no place for a
     file.
     """
-    path = path.resolve()  # a link stays a link, the file it leads to is replaced
     check_place(path)
-    temporary = path.with_name(f".{path.name}.tmp")
+    path = resolved(path)  # a link stays a link, the file it leads to is replaced
     try:
-        try:
+        with _temporary_beside(path) as temporary:
             yield temporary
             flush(temporary)
             temporary.replace(path)
             flush(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {reason(error)}") from error
 
 
-def check_place(path: Path) -> None:
-    """Say before the work starts what would only show at its end.
+@contextmanager
+def _temporary_beside(path: Path) -> Iterator[Path]:
+    """A new file of its own name, locked until the block ends, which tells others that its program is alive."""
+    _remove_left_behind(path)
+    temporary, descriptor = _create_locked(path)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
 
-    Raises: StoreError when a file cannot be at ``path``.
-    """
-    if path.is_dir():
-        raise StoreError(f"{path}: is a folder; give a file name")
-    if path.exists() and not path.is_file():
-        raise StoreError(f"{path}: is not a regular file")
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: the folder {path.parent} does not exist")
-    if not os.access(path.parent, os.W_OK):
-        raise StoreError(f"{path}: the folder {path.parent} cannot be written to")
+
+def _create_locked(path: Path) -> tuple[Path, int]:
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        _lock(descriptor, fcntl.LOCK_EX)
+        if temporary.exists():  # else it was taken for left behind in the moment before it was locked
+            return temporary, descriptor
+        os.close(descriptor)
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Remove temporary files for ``path`` whose program has gone: those that nobody holds a lock on."""
+    pattern = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.tmp")
+    for name in os.listdir(path.parent):  # noqa: PTH208 - bare names, of what may be a very large folder
+        if not pattern.fullmatch(name):
+            continue
+        left = path.with_name(name)
+        try:
+            descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        if _lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            left.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    """Whether the lock was got; never on file systems that have none, where nothing is then taken for left behind."""
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        return False
+    return True
 
 
 def flush(path: Path) -> None:

@@ -1,14 +1,16 @@
 """The journal of an unfinished run: ``F.h5.partial``, beside the file it will become.
 
 HDF5 files do not survive a kill in the middle of a write, so a run appends its rows to a plain log and turns it into HDF5 at
-the end. The first line is JSON and says what run this is; slices follow, each
+the end. The first line is a mark and JSON that says what run this is; slices follow, each
 ``<magic, length of the list, length of the rows, crc32 of both>`` + JSON list of items + float32 rows, flushed to the disk one
 by one. A slice that was cut off fails its checksum and is dropped on resume, with all that follows it.
 """
 
+import errno
 import fcntl
 import json
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from .atomic import reason
 
 _HEAD = struct.Struct("<4sIQI")
 _MAGIC = b"CTJ1"
+_MARK = b"copytrace journal "
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class Journal:
 
     identity: what must be equal for a run to be resumed, a flat JSON object.
     Attributes: ``images`` (items recorded), ``embedded`` (rows recorded).
-    Raises: StoreError when the file cannot be written or another run holds it, ResumeError when it is of another run.
+    Raises: StoreError when the file cannot be written, another run holds it, or it is a link or no journal at all (then it is
+    not touched); ResumeError when it is of another run or holds what no run writes.
     """
 
     def __init__(self, output: Path, identity: dict[str, str | int], dimension: int, *, resume: bool) -> None:
@@ -47,18 +51,14 @@ class Journal:
         self.dimension = dimension
         self.images = 0
         self.embedded = 0
+        self._file = _open_locked(self.path, output)
         try:
-            self._file: BinaryIO = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
-        except OSError as error:
-            raise StoreError(f"{output}: cannot be written: {reason(error)}") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise StoreError(f"{output}: another run is writing it") from None
-        header = (json.dumps(identity, sort_keys=True) + "\n").encode()
-        if not (resume and self._recover(header)):
-            self._start(header)
+            header = _MARK + (json.dumps(identity, sort_keys=True) + "\n").encode()
+            if not (resume and self._recover(header)):
+                self._start(header)
+        except BaseException:
+            self._file.close()  # whoever keeps the error must not keep the lock as well
+            raise
 
     def append(self, part: Slice) -> None:
         """Add a slice and wait until it is on the disk. Raises: StoreError."""
@@ -123,8 +123,12 @@ class Journal:
         items, rows = self._file.read(item_bytes), self._file.read(row_bytes)
         if zlib.crc32(rows, zlib.crc32(items)) != checksum:
             return None
-        pairs = [(str(name), why) for name, why in json.loads(items)]
-        return Slice(pairs, np.frombuffer(rows, np.float32).reshape(-1, self.dimension))
+        try:
+            return _parse(items, rows, self.dimension)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ResumeError(
+                f"{self.path}: holds what no run writes ({error}); delete it, or leave out --resume to start over"
+            ) from None
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -136,6 +140,56 @@ class Journal:
             raise StoreError(f"{self.path}: cannot be written: {reason(error)}") from error
 
 
+def _open_locked(path: Path, output: Path) -> BinaryIO:
+    """The journal's file, made where there is none, held by this run alone. Raises: StoreError."""
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise StoreError(f"{path}: is a link, and is not touched; move it away") from None
+            raise StoreError(f"{output}: cannot be written: {path.name}: {reason(error)}") from None
+        file: BinaryIO = os.fdopen(descriptor, "r+b", buffering=0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(descriptor)
+            _check_ours(file, path, status)
+        except OSError:
+            file.close()
+            raise StoreError(f"{output}: another run is writing it") from None
+        except BaseException:
+            file.close()
+            raise
+        if status.st_nlink:
+            return file
+        file.close()  # the run that held it has just finished and removed it
+
+
+def _check_ours(file: BinaryIO, path: Path, status: os.stat_result) -> None:
+    """Raises: StoreError for anything that a run has not written itself."""
+    if status.st_nlink > 1:
+        raise StoreError(f"{path}: is a link, and is not touched; move it away")
+    first = _read_line(file) if stat.S_ISREG(status.st_mode) else b"\n"
+    if not first.startswith(_MARK) and not _MARK.startswith(
+        first
+    ):  # the run may have been killed within its first line
+        raise StoreError(f"{path}: is no journal of copytrace, and is not touched; move it away")
+    file.seek(0)
+
+
+def _parse(items: bytes, rows: bytes, dimension: int) -> Slice:
+    """Raises: ValueError, TypeError or RecursionError for what no run writes."""
+    pairs = [(name, why) for name, why in json.loads(items)]
+    if not all(isinstance(name, str) and isinstance(why, str | None) for name, why in pairs):
+        raise ValueError("ids and reasons must be text")
+    values = np.frombuffer(rows, np.float32).reshape(-1, dimension)
+    if len(values) != sum(why is None for _, why in pairs):
+        raise ValueError(f"{len(values)} rows for {sum(why is None for _, why in pairs)} images")
+    if not np.isfinite(values).all():
+        raise ValueError("rows that are not finite")
+    return Slice(pairs, values)
+
+
 def _read_line(file: BinaryIO) -> bytes:
     start = file.tell()
     line = file.read(1 << 16).partition(b"\n")
@@ -145,7 +199,7 @@ def _read_line(file: BinaryIO) -> bytes:
 
 def _difference(first: bytes, second: bytes) -> str:
     try:
-        old, new = json.loads(first), json.loads(second)
+        old, new = json.loads(first.removeprefix(_MARK)), json.loads(second.removeprefix(_MARK))
         return "different " + ", ".join(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))
-    except (ValueError, AttributeError):
-        return "not a journal"
+    except (ValueError, AttributeError, RecursionError):
+        return "its first line is damaged"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import StoreError
+from ..outputs import SUBMISSION, check_output
 from .atomic import reason
 from .descriptors import DescriptorFile, open_descriptors
 from .hdf5 import new_hdf5
@@ -20,13 +21,14 @@ _ROWS = 1 << 16
 
 
 def write_submission(
-    queries: str | os.PathLike[str], references: str | os.PathLike[str], output: Path
+    queries: str | os.PathLike[str], references: str | os.PathLike[str], output: str | os.PathLike[str]
 ) -> tuple[int, int]:
     """Join two descriptor files into a submission, rows sorted by id; returns the numbers of queries and references.
 
     Raises: StoreError when a file cannot be read or written, dimensions differ or exceed 256, ids repeat or values are not
-    finite.
+    finite, or when ``output`` is one of the two files or a file of another kind.
     """
+    check_output(output, SUBMISSION, (queries, references))
     with open_descriptors(queries, "query") as q, open_descriptors(references, "reference") as r:
         if q.descriptors.shape[1] != r.descriptors.shape[1]:
             raise StoreError(
@@ -34,7 +36,7 @@ def write_submission(
             )
         if q.descriptors.shape[1] > MAX_DIMENSION:
             raise StoreError(f"{q.descriptors.shape[1]} dimensions, at most {MAX_DIMENSION} are allowed")
-        with new_hdf5(output) as file:
+        with new_hdf5(Path(output)) as file:
             for half, source in zip(HALVES, (q, r), strict=True):
                 _copy_half(file, half, source)
         return len(q.ids), len(r.ids)
