@@ -48,10 +48,12 @@ def caption(image: Pixels, draw: Draw) -> Pixels:
     """Outlined capitals across the picture, at the top, the bottom, or both, as in a meme."""
     image = image.copy()
     height, width = image.shape[:2]
-    size = max(8, round(draw.between(0.08, 0.2) * height))
+    size = max(8, round(draw.between(0.1, 0.25) * height))
     places = ((0.02,), (0.96,), (0.02, 0.96))[int(draw.rng.integers(0, 3))]
     for place in places:
         letters = text_mask(draw, phrase(draw, int(draw.rng.integers(2, 6))).upper(), size)
+        if draw.rng.random() < 0.5:
+            letters = cv2.dilate(letters, np.ones((2, 2), np.uint8))
         outline = cv2.dilate(letters, np.ones((3, 3), np.uint8))
         stamp = Stamp(cv2.cvtColor(letters, cv2.COLOR_GRAY2RGB), outline.astype(np.float32) / 255)
         if stamp.mask.shape[1] > width:

@@ -108,9 +108,9 @@ def mirror_half(image: Pixels, draw: Draw) -> Pixels:
 
 
 def strong_crop(image: Pixels, draw: Draw) -> Pixels:
-    """A window of 45 % of the area, down to 10 % at full intensity."""
+    """A window of 30 % of the area, down to 10 % at full intensity."""
     height, width = image.shape[:2]
-    share, ratio = 0.5 - draw.between(0.05, 0.4), np.exp(draw.rng.uniform(-0.3, 0.3))
+    share, ratio = 0.3 - draw.between(0.0, 0.2), np.exp(draw.rng.uniform(-0.3, 0.3))
     h, w = (int(np.clip(side * np.sqrt(share * r), 1, side)) for side, r in ((height, ratio), (width, 1 / ratio)))
     y, x = int(draw.rng.integers(0, height - h + 1)), int(draw.rng.integers(0, width - w + 1))
     return image[y : y + h, x : x + w].copy()

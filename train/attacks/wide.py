@@ -187,11 +187,15 @@ def draw_names(draw: Draw, class_name: str) -> list[str]:
 
 
 def attack_class(image: Pixels, draw: Draw, class_name: str) -> tuple[Pixels, list[str]]:
-    """Apply attacks of a class of ``MIXTURE``, each with a strength of its own up to the draw's; returns picture and names."""
+    """Apply attacks of a class of ``MIXTURE``, each with a strength of its own, at most the draw's; returns picture and names.
+
+    Strengths of several attacks together are drawn evenly; one alone is more often strong than not.
+    """
     names = draw_names(draw, class_name)
     if class_name == "clean" and draw.rng.random() < 0.5:
         image = geometry.scale(image, replace(draw, intensity=0.5 * draw.intensity))
     for name in names:
-        own = replace(draw, intensity=draw.intensity * float(draw.rng.random()))
+        strength = float(draw.rng.random()) ** (1.0 if len(names) > 1 else 0.5)
+        own = replace(draw, intensity=draw.intensity * strength)
         image = ATTACKS[name](image, own)
     return image, names
