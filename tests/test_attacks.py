@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,7 @@ PAPER = 25  # attacks in the table, the three new ones included
 REFERENCES = sorted((PHOTOS / "references").glob("*.jpg"))
 
 
+@lru_cache
 def photo(index: int) -> np.ndarray:
     return load(Image(str(index), REFERENCES[index].read_bytes))
 
@@ -59,13 +61,15 @@ def kinds_of_pictures(shape: tuple[int, int]) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", wide.ATTACKS)
-@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 500), (500, 3), (17, 17), (9, 40), (640, 480)])
-def test_attacks_take_pictures_of_any_shape(name: str, shape: tuple[int, int]) -> None:
-    for image in kinds_of_pictures(shape):
-        for seed in range(4):
-            result = wide.ATTACKS[name](image, draw(seed, (0.0, 0.5, 1.0)[seed % 3]))
-            assert result.dtype == np.uint8 and result.ndim == 3 and result.shape[2] == 3
-            assert min(result.shape[:2]) >= 1 and max(result.shape[:2]) <= 4 * max(100, *shape)
+def test_attacks_take_pictures_of_any_shape(name: str) -> None:
+    for shape in ((1, 1), (2, 2), (3, 500), (500, 3), (9, 40), (480, 360)):
+        for image in kinds_of_pictures(shape):
+            before = image.copy()
+            for seed in range(3):
+                result = wide.ATTACKS[name](image, draw(seed, seed / 2))
+                assert result.dtype == np.uint8 and result.ndim == 3 and result.shape[2] == 3
+                assert min(result.shape[:2]) >= 1 and max(result.shape[:2]) <= 4 * max(100, *shape)
+            assert (image == before).all()
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +77,14 @@ def engine() -> Engine:
     return Engine()
 
 
+@pytest.fixture(scope="module")
+def references(engine: Engine) -> np.ndarray:
+    return engine.embed(REFERENCES)
+
+
 @pytest.mark.parametrize("name", ATTACKS)
-def test_mild_attacks_are_recoverable(name: str, engine: Engine) -> None:
+def test_mild_attacks_are_recoverable(name: str, engine: Engine, references: np.ndarray) -> None:
     """Of 200 references, the right one is among the five nearest for most pictures that were attacked mildly."""
-    references = engine.embed(REFERENCES)
     chosen = range(0, 100, 5)
     attacked = engine.embed([ATTACKS[name](photo(i), draw(i, 0.1)) for i in chosen])
     scores = attacked @ references.T
