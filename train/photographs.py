@@ -101,7 +101,22 @@ def attacked_view(
     intensity: float,
     attacks: AttackSet = "isc2021",
 ) -> tuple[int, Pixels]:
-    """(place, pixels [size, size, 3]) of a photograph after attacks, saved as JPEG.
+    """(place, pixels [size, size, 3]) of a photograph after attacks, preprocessed as the engine does; see
+    :func:`attacked_picture`.
+    """
+    place, pixels = attacked_picture(photographs, place, size, rng, intensity, attacks)
+    return place, stretch(pixels, size)
+
+
+def attacked_picture(
+    photographs: Photographs,
+    place: int,
+    size: int,
+    rng: np.random.Generator,
+    intensity: float,
+    attacks: AttackSet = "isc2021",
+) -> tuple[int, Pixels]:
+    """(place, pixels [H, W, 3]) of a photograph after attacks, saved as JPEG; as large as views of ``size`` need it.
 
     intensity: the most that may be drawn, 0 to 1. attacks: ``isc2021``, one of the ten classes or a random chain, most
     draws near ``intensity``; ``wide``, the mixture of :mod:`.attacks.wide`, every attack with a strength of its own. What is
@@ -119,14 +134,14 @@ def attacked_view(
         pixels = _small(pixels, size)
         if rng.random() < SAVED_SHARE:
             pixels = _through_jpeg(pixels, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1)))
-        return place, stretch(pixels, size)
+        return place, pixels
 
     draw = Draw(rng, (1.0 - 0.8 * float(rng.random()) ** 3) * intensity, other)
     if rng.random() < CHAIN_SHARE:
         pixels = attack_chain(pixels, draw, random_chain(draw))
     else:
         pixels, _ = attack_class(pixels, draw, _DRAWN[int(rng.integers(len(_DRAWN)))])
-    return place, stretch(_through_jpeg(pixels, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))), size)
+    return place, _through_jpeg(pixels, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1)))
 
 
 def _small(pixels: Pixels, size: int) -> Pixels:
