@@ -129,7 +129,7 @@ def _committed(
             rows = np.concatenate([part.rows for part in waiting])
             waiting.clear()
             with timers.measure("write journal"):
-                journal.append(Slice(items, rows, stamps.digest(journal.images + len(items))))
+                journal.append(Slice(items, rows, stamp=stamps.digest(journal.images + len(items))))
 
     try:
         for part in stream:

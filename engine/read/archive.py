@@ -158,4 +158,4 @@ class _Members:
 
 
 def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") and part not in (".", "..") for part in PurePosixPath(name).parts)
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .entry import Entry
 from .formats import SNIFF_BYTES
-from .sniff import may_be_image, other_kind
+from .sniff import may_be_image, why_no_image
 
 DEFAULT_BYTE_LIMIT = 1 << 29
 """Half a gibibyte: more than the default limit of pixels takes without any compression."""
@@ -30,8 +30,7 @@ def read_image(descriptor: int, offset: int, size: int, byte_limit: int) -> byte
     """
     head = read_at(descriptor, offset, min(size, SNIFF_BYTES))
     if head and not may_be_image(head):
-        other = other_kind(head)
-        raise OSError("not an image, or of an unknown format" + (f": {other}" if other else ""))
+        raise OSError(why_no_image(head))
     if size > byte_limit:
         raise OSError(f"{size} bytes exceed the limit of {byte_limit} for one image")
     return read_at(descriptor, offset, size)

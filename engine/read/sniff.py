@@ -36,3 +36,11 @@ def other_kind(head: bytes) -> str | None:
     if (name := unread_format_name(head)) is not None:
         return f"{name}, which is not read"
     return next((name for pattern, name in _NO_IMAGES if pattern.match(head)), None)
+
+
+def why_no_image(head: bytes) -> str:
+    """The reason why what is named like an image is not read, where ``may_be_image`` says that it is none."""
+    if (name := unread_format_name(head)) is not None:
+        return f"not an image that can be read here: {name} files are not read"
+    kind = other_kind(head)
+    return "not an image, or of an unknown format" + (f": {kind}" if kind else "")

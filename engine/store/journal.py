@@ -197,7 +197,7 @@ def _parse(items: bytes, rows: bytes, dimension: int) -> Slice:
         raise ValueError(f"{len(values)} rows for {sum(why is None for _, why in pairs)} images")
     if not np.isfinite(values).all():
         raise ValueError("rows that are not finite")
-    return Slice(pairs, values, stamp)
+    return Slice(pairs, values, stamp=stamp)
 
 
 def _read_line(file: BinaryIO) -> bytes:
