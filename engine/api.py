@@ -14,7 +14,7 @@ from .errors import SearchError
 from .found import Found, origin
 from .outputs import PAIRS, check_output
 from .pipeline import embed_images
-from .read import DEFAULT_PIXEL_LIMIT, IdRule, open_source
+from .read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule, Place, StampKind, open_source
 from .run import OnError, Progress, Summary, embed_source
 from .score import write_pairs
 from .search import id_ranks, nearest_pairs, pairs_within, top_pairs
@@ -77,7 +77,7 @@ class Engine:
 
     def embed_source(
         self,
-        source: PathLike,
+        source: Place,
         path: PathLike,
         *,
         role: Role = "reference",
@@ -85,17 +85,25 @@ class Engine:
         ids: IdRule = "stem",
         resume: bool = False,
         on_error: OnError = "skip",
+        byte_limit: int = DEFAULT_BYTE_LIMIT,
+        fingerprint: StampKind = "stat",
         progress: Progress = lambda done, total, failed: None,
     ) -> Summary:
-        """Embed a folder, tar or list of paths into a descriptor file; see :func:`copytrace.engine.run.embed_source`."""
+        """Embed a folder, tar, list of paths or paths in memory into a descriptor file.
+
+        source, ids, byte_limit: as in :func:`copytrace.engine.read.open_source`. With ``on_error`` "skip", a damaged tar and a
+        folder that cannot be listed are reported beside what could be read. The rest: see
+        :func:`copytrace.engine.run.embed_source`.
+        """
         return embed_source(
             self._embedder,
-            open_source(source, ids=ids),
+            open_source(source, ids=ids, on_damage=on_error, byte_limit=byte_limit),
             Path(path),
             role=role,
             output=output,
             resume=resume,
             on_error=on_error,
+            fingerprint=fingerprint,
             progress=progress,
         )
 

@@ -66,7 +66,9 @@ class Embedder:
         except UndecodableError as error:
             return image.id, BadImage(image.id, str(error))
         except OSError as error:
-            return image.id, BadImage(image.id, f"cannot be read: {error.strerror or error}")
+            return image.id, BadImage(
+                image.id, str(error) if error.errno is None else f"cannot be read: {error.strerror}"
+            )
 
     def describe(self, raw: NDArray[np.float32], output: Output) -> NDArray[np.float32]:
         """Raw embeddings float32 [N, E] -> what ``output`` names, float32 [N, D] (or [N, E] for "raw")."""

@@ -10,8 +10,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, islice
-from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from .embedder import Decoded, Embedder, Output
 from .errors import BadImageError
-from .read import BadImage, Image, stretch
+from .read import BadImage, Image, read_file, stretch
 from .store import Slice
 
 T = TypeVar("T")
@@ -125,7 +125,7 @@ def embed_images(
             return str(index), _pixels(image, index, embedder.network.input_size)
         if isinstance(image, bytes | bytearray | memoryview):
             return embedder.decode(Image(f"image {index}", lambda: bytes(image)))
-        return embedder.decode(Image(os.fspath(image), Path(image).read_bytes))
+        return embedder.decode(Image(os.fspath(image), partial(read_file, image)))
 
     batch, threads = embedder.network.batch, embedder.threads
     with ThreadPoolExecutor(threads) as decoders, ThreadPoolExecutor(threads) as networks:

@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 
 from .embedder import Embedder, Output, Role
-from .errors import BadImageError
+from .errors import BadImageError, ResumeError
 from .outputs import DESCRIPTORS, check_output
 from .pipeline import StageTimers, embed_stream
-from .read import BadImage, Source
+from .read import BadImage, Source, StampKind, Stamps
 from .store import Journal, Slice, open_descriptors, read_attributes, write_descriptors
 
 OnError = Literal["skip", "fail"]
@@ -29,13 +29,17 @@ COMMIT_ROWS = 4096
 
 @dataclass
 class Summary:
-    """What a run did. ``stage_seconds`` adds up over threads, ``resumed_at`` images were there already."""
+    """What a run did. ``stage_seconds`` adds up over threads, ``resumed_at`` images were there already.
+
+    ignored: how many files of which kind are not images.
+    """
 
     images: int
     failed: list[BadImage]
     seconds: float = 0.0
     resumed_at: int = 0
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    ignored: dict[str, int] = field(default_factory=dict)
 
     @property
     def embedded(self) -> int:
@@ -56,12 +60,14 @@ def embed_source(
     output: Output | None = None,
     resume: bool = False,
     on_error: OnError = "skip",
+    fingerprint: StampKind = "stat",
     progress: Progress = lambda done, total, failed: None,
 ) -> Summary:
     """Embed a source into the descriptor file ``path``.
 
     Killed at any moment, the same call with ``resume`` goes on and ends with the same file. output: how far to go (default:
-    what the role gets). on_error: skip bad images and list them in the file, or fail at the first.
+    what the role gets). on_error: skip bad images and list them in the file, or fail at the first. fingerprint: by what images
+    that have changed since are recognised on resume: size and time of change ("stat"), or all their bytes ("hash").
     Raises: BadImageError, StoreError, ResumeError.
     """
     start = time.perf_counter()
@@ -70,22 +76,31 @@ def embed_source(
     attributes = _attributes(embedder, role, output)
     identity = {
         **attributes,
-        "source": source.fingerprint(),
+        "source": source.names(),
+        "fingerprint": fingerprint,
         "pixel_limit": embedder.pixel_limit,
+        "byte_limit": source.byte_limit,
         "backend": embedder.describer.backend,
     }
-    attributes["run"] = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    stamps = source.stamps(fingerprint)  # before the first image is read: a change after this is seen
+    run = json.dumps({**identity, "images": stamps.digest()}, sort_keys=True)
+    attributes["run"] = hashlib.sha256(run.encode()).hexdigest()
     if resume and (read_attributes(path) or {}).get("run") == attributes["run"]:
         with open_descriptors(path) as file:
-            return Summary(len(source), [BadImage(*pair) for pair in file.failed()], resumed_at=len(source))
+            failed = [BadImage(*pair) for pair in file.failed()]
+            return Summary(len(source), failed, resumed_at=len(source), ignored=source.ignored)
     timers = StageTimers()
     journal = Journal(path, identity, embedder.dimension(output), resume=resume)
     try:
         resumed_at = journal.images
+        if resumed_at and journal.stamp != stamps.digest(resumed_at):
+            raise ResumeError(
+                f"{journal.path}: images that are in it have changed since; delete it, or leave out --resume to start over"
+            )
         failed = [BadImage(*pair) for part in journal.slices() for pair in _failures(part)]
         _check_failures(failed, on_error)
         stream = embed_stream(embedder, source.starting_at(resumed_at), output, timers)
-        with closing(_committed(stream, journal, timers)) as parts_done:
+        with closing(_committed(stream, journal, stamps, timers)) as parts_done:
             for done, part in parts_done:
                 failed += [BadImage(*pair) for pair in _failures(part)]
                 progress(done, len(source), len(failed))
@@ -97,11 +112,11 @@ def embed_source(
         journal.remove()
     finally:
         journal.close()
-    return Summary(len(source), failed, time.perf_counter() - start, resumed_at, timers.seconds())
+    return Summary(len(source), failed, time.perf_counter() - start, resumed_at, timers.seconds(), source.ignored)
 
 
 def _committed(
-    stream: Iterator[Slice], journal: Journal, timers: StageTimers
+    stream: Iterator[Slice], journal: Journal, stamps: Stamps, timers: StageTimers
 ) -> Generator[tuple[int, Slice], None, None]:
     """Pass slices on with the number of images done, and write them to the journal about once a second."""
     waiting: list[Slice] = []
@@ -114,7 +129,7 @@ def _committed(
             rows = np.concatenate([part.rows for part in waiting])
             waiting.clear()
             with timers.measure("write journal"):
-                journal.append(Slice(items, rows))
+                journal.append(Slice(items, rows, stamp=stamps.digest(journal.images + len(items))))
 
     try:
         for part in stream:

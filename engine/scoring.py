@@ -144,7 +144,7 @@ def save_report(
         "date": datetime.now().astimezone().isoformat(" ", "minutes"),
         **dict.fromkeys(("bundle", "precision"), "not told by a table of pairs"),
         **scored.origin,
-        **{f"{role} pictures": str(source.path) for role, source in sources.items()},
+        **{f"{role} pictures": source.name for role, source in sources.items()},
         **(origin or {}),
     }
     page, missing = render_report(
@@ -172,7 +172,7 @@ def _pictures(source: Source) -> Picture:
 
     def picture(name: str) -> bytes | str:
         if name not in position:
-            return f"not among the {len(position)} images of {source.path}, such as {next(iter(position))}"
+            return f"not among the {len(position)} images of {source.name}, such as {next(iter(position))}"
         try:
             return thumbnail(source[position[name]].read()) or "not a usable image"
         except OSError as error:

@@ -1,6 +1,7 @@
 """Photographs to train on, from several folders, tar shards or lists, and the attacked views made of them."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -26,6 +27,7 @@ class Photographs:
     """Photographs of several roots in an order mixed by ``seed``; a photograph's place in it is its class in training.
 
     roots: folders, uncompressed tars or text files of paths. Two roots may use the same ids.
+    Attributes: ``ignored``, how many files of which kind are not images.
     Raises: SourceError.
     """
 
@@ -33,7 +35,8 @@ class Photographs:
         sources = [open_source(root) for root in roots]
         self._images = [(source, i) for source in sources for i in range(len(source))]
         random.Random(seed).shuffle(self._images)
-        self._fingerprints = [source.fingerprint() for source in sources]
+        self._fingerprints = [source.names() for source in sources]
+        self.ignored = sum((Counter(source.ignored) for source in sources), Counter())
         self.unreadable: set[int] = set()
         self._latest: tuple[int, tuple[int, Pixels]] | None = None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from copytrace.engine import CopytraceError, ResumeError, SourceError, StoreError
+from copytrace.engine.read import describe_ignored
 from copytrace.engine.store.atomic import reason, replacing
 
 from .average import WeightAverage
@@ -69,6 +70,8 @@ def run(
     photos, held = collect(roots, settings, validation)
     if len(photos) < 2:
         raise SourceError("training needs two photographs or more")
+    if photos.ignored and rank == 0:
+        say(describe_ignored(photos.ignored))
     whiten = choose_projection(settings, len(photos), whitened, say)
     network = build_network(settings)
     if rank == 0:

@@ -10,7 +10,7 @@ from ..api import Engine
 from ..bundle import DEFAULT_BUNDLE
 from ..describe.describer import Backend
 from ..embedder import Device, Output, Precision, Role
-from ..read import DEFAULT_PIXEL_LIMIT, IdRule
+from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule, StampKind, describe_ignored
 from ..run import OnError, Summary
 from .console import Interrupted, errors, print_result, progress_bar
 
@@ -19,7 +19,10 @@ SHOWN_FAILURES = 10
 
 def embed(
     source: Annotated[
-        Path, typer.Argument(help="A folder (recursive), an uncompressed tar, a text file of paths, or an image.")
+        Path,
+        typer.Argument(
+            help="A folder (recursive), uncompressed tar, text file of paths, image, or - (paths on stdin)."
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The descriptor file (HDF5) to write.")],
     role: Annotated[Role, typer.Option(help="Queries are also moved away from the bank.")] = "reference",
@@ -34,10 +37,14 @@ def embed(
         OnError, typer.Option(help="Bad images: list them in the file, or stop at the first.")
     ] = "skip",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
+    fingerprint: Annotated[
+        StampKind, typer.Option(help="What shows --resume that images have changed: size and time, or their bytes.")
+    ] = "stat",
     threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images per network call; changes no result.")] = None,
     backend: Annotated[Backend, typer.Option(help="Who projects and normalises.")] = "native",
     pixel_limit: Annotated[int, typer.Option(min=1, help="Images with more pixels are refused.")] = DEFAULT_PIXEL_LIMIT,
+    byte_limit: Annotated[int, typer.Option(min=1, help="Images of more bytes are not read.")] = DEFAULT_BYTE_LIMIT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Turn images into descriptors, written to an HDF5 file."""
@@ -60,6 +67,8 @@ def embed(
                 ids=ids,
                 resume=resume,
                 on_error=on_error,
+                byte_limit=byte_limit,
+                fingerprint=fingerprint,
                 progress=progress,
             )
     except Interrupted:
@@ -77,6 +86,7 @@ def _as_dict(summary: Summary, path: Path) -> dict[str, object]:
         "images": summary.images,
         "embedded": summary.embedded,
         "failed": [asdict(bad) for bad in summary.failed],
+        "ignored": summary.ignored,
         "seconds": round(summary.seconds, 3),
         "images_per_second": round(summary.rate, 1),
         "resumed_at": summary.resumed_at,
@@ -90,6 +100,8 @@ def _as_text(summary: Summary, path: Path) -> str:
         lines.append(f"... and {len(summary.failed) - SHOWN_FAILURES} more, all listed in the file")
     if summary.resumed_at:
         lines.append(f"resumed after {summary.resumed_at} images")
+    if summary.ignored:
+        lines.append(describe_ignored(summary.ignored))
     stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in summary.stage_seconds.items())
     if stages:
         lines.append(f"thread time: {stages}")

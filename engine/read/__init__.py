@@ -1,18 +1,28 @@
-"""From a source to pixels: ids and bytes (``source``), bytes to uint8 RGB (``decode``), one definition of both."""
+"""From a source to pixels: ids and bytes (``open``), bytes to uint8 RGB (``decode``), one definition of both."""
 
 from .decode import DEFAULT_PIXEL_LIMIT, BadImage, UndecodableError, decode, stretch
-from .source import IdRule, Image, Source, open_source
+from .entry import IdRule
+from .files import DEFAULT_BYTE_LIMIT, read_file
+from .open import Place, open_source
+from .source import Image, Source, describe_ignored
+from .stamps import StampKind, Stamps
 from .thumbnail import thumbnail
 
 __all__ = [
+    "DEFAULT_BYTE_LIMIT",
     "DEFAULT_PIXEL_LIMIT",
     "BadImage",
     "IdRule",
     "Image",
+    "Place",
     "Source",
+    "StampKind",
+    "Stamps",
     "UndecodableError",
     "decode",
+    "describe_ignored",
     "open_source",
+    "read_file",
     "stretch",
     "thumbnail",
 ]

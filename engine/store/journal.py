@@ -2,8 +2,8 @@
 
 HDF5 files do not survive a kill in the middle of a write, so a run appends its rows to a plain log and turns it into HDF5 at
 the end. The first line is a mark and JSON that says what run this is; slices follow, each
-``<magic, length of the list, length of the rows, crc32 of both>`` + JSON list of items + float32 rows, flushed to the disk one
-by one. A slice that was cut off fails its checksum and is dropped on resume, with all that follows it.
+``<magic, length of the list, length of the rows, crc32 of both>`` + JSON [stamp, list of items] + float32 rows, flushed to
+the disk one by one. A slice that was cut off fails its checksum and is dropped on resume, with all that follows it.
 """
 
 import errno
@@ -25,23 +25,27 @@ from ..errors import ResumeError, StoreError
 from .atomic import reason
 
 _HEAD = struct.Struct("<4sIQI")
-_MAGIC = b"CTJ1"
+_MAGIC = b"CTJ2"
 _MARK = b"copytrace journal "
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A run of images in the order of the source: ids with None (embedded) or the reason they failed, and the rows [n, D]."""
+    """A run of images in the order of the source: ids with None (embedded) or the reason they failed, and the rows [n, D].
+
+    stamp: what the source was like up to and with these images, by which they are recognised on resume.
+    """
 
     items: list[tuple[str, str | None]]
     rows: NDArray[np.float32]
+    stamp: str = ""
 
 
 class Journal:
     """Appends slices durably and reads them back. Holds an exclusive lock on its file until closed.
 
     identity: what must be equal for a run to be resumed, a flat JSON object.
-    Attributes: ``images`` (items recorded), ``embedded`` (rows recorded).
+    Attributes: ``images`` (items recorded), ``embedded`` (rows recorded), ``stamp`` (that of the last slice).
     Raises: StoreError when the file cannot be written, another run holds it, or it is a link or no journal at all (then it is
     not touched); ResumeError when it is of another run or holds what no run writes.
     """
@@ -51,6 +55,7 @@ class Journal:
         self.dimension = dimension
         self.images = 0
         self.embedded = 0
+        self.stamp = ""
         self._file = _open_locked(self.path, output)
         try:
             header = _MARK + (json.dumps(identity, sort_keys=True) + "\n").encode()
@@ -62,7 +67,7 @@ class Journal:
 
     def append(self, part: Slice) -> None:
         """Add a slice and wait until it is on the disk. Raises: StoreError."""
-        items = json.dumps(part.items).encode()
+        items = json.dumps([part.stamp, part.items]).encode()
         rows = np.ascontiguousarray(part.rows, np.float32).tobytes()
         head = _HEAD.pack(_MAGIC, len(items), len(rows), zlib.crc32(rows, zlib.crc32(items)))
         end = self._file.tell()
@@ -73,6 +78,7 @@ class Journal:
             raise
         self.images += len(part.items)
         self.embedded += len(part.rows)
+        self.stamp = part.stamp
 
     def slices(self) -> Iterator[Slice]:
         """All slices from the first; reading leaves the position at the end."""
@@ -107,6 +113,7 @@ class Journal:
         while (part := self._read_slice()) is not None:
             self.images += len(part.items)
             self.embedded += len(part.rows)
+            self.stamp = part.stamp
             end = self._file.tell()
         self._file.seek(end)
         self._file.truncate()
@@ -179,15 +186,18 @@ def _check_ours(file: BinaryIO, path: Path, status: os.stat_result) -> None:
 
 def _parse(items: bytes, rows: bytes, dimension: int) -> Slice:
     """Raises: ValueError, TypeError or RecursionError for what no run writes."""
-    pairs = [(name, why) for name, why in json.loads(items)]
-    if not all(isinstance(name, str) and isinstance(why, str | None) for name, why in pairs):
-        raise ValueError("ids and reasons must be text")
+    stamp, listed = json.loads(items)
+    pairs = [(name, why) for name, why in listed]
+    if not isinstance(stamp, str) or not all(
+        isinstance(name, str) and isinstance(why, str | None) for name, why in pairs
+    ):
+        raise ValueError("ids, reasons and stamps must be text")
     values = np.frombuffer(rows, np.float32).reshape(-1, dimension)
     if len(values) != sum(why is None for _, why in pairs):
         raise ValueError(f"{len(values)} rows for {sum(why is None for _, why in pairs)} images")
     if not np.isfinite(values).all():
         raise ValueError("rows that are not finite")
-    return Slice(pairs, values)
+    return Slice(pairs, values, stamp=stamp)
 
 
 def _read_line(file: BinaryIO) -> bytes:

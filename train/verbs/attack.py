@@ -2,12 +2,13 @@
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from copytrace.engine.read import open_source
+from copytrace.engine.read import describe_ignored, open_source
 
 from ..settings import AttackSet
 
@@ -31,8 +32,11 @@ def attack(
     from ..attack_set import make_queries, write_set
 
     start = time.perf_counter()
+    images = open_source(source)
     others = None if distractors is None else open_source(distractors)
-    made = write_set(make_queries(open_source(source), count, seed, others, attacks), output)
+    made = write_set(make_queries(images, count, seed, others, attacks), output)
     seconds = time.perf_counter() - start
-    result = {"output": str(output), "queries": made, "seconds": round(seconds, 3)}
-    print(json.dumps(result) if as_json else f"{made} queries in {seconds:.1f} s: {output}")
+    ignored = Counter(images.ignored) + Counter(others.ignored if others is not None else {})
+    result = {"output": str(output), "queries": made, "ignored": ignored, "seconds": round(seconds, 3)}
+    text = f"{made} queries in {seconds:.1f} s: {output}"
+    print(json.dumps(result) if as_json else "\n".join([text, *([describe_ignored(ignored)] if ignored else [])]))
