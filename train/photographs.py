@@ -122,10 +122,12 @@ def attacked_picture(
     """(place, pixels [H, W, 3]) of a photograph after attacks, saved as JPEG; as large as views of ``size`` need it.
 
     intensity: the most that may be drawn, 0 to 1. attacks: ``isc2021``, one of the ten classes or a random chain, most
-    draws near ``intensity``; ``wide``, the mixture of :mod:`.attacks.wide`, every attack with a strength of its own. What is
-    laid under or over it are other photographs of the collection.
+    draws near ``intensity``; ``wide``, the mixture of :mod:`.attacks.wide`, every attack with a strength of its own; ``both``,
+    one of the two by a coin. What is laid under or over it are other photographs of the collection.
     """
     place, pixels = photographs.load(place)
+    if attacks == "both":
+        attacks = "wide" if rng.random() < 0.5 else "isc2021"
 
     def other() -> Pixels:
         index = int(rng.integers(len(photographs)))

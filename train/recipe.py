@@ -85,10 +85,15 @@ def build_objective(network: nn.Module, settings: Settings) -> nn.Module:
 
 
 def whole_task(
-    network: DescriptorNetwork, settings: Settings, photos: Photographs, validation: ValidationSet | None, say: Say
+    network: DescriptorNetwork,
+    settings: Settings,
+    photos: Photographs,
+    validation: ValidationSet | None,
+    say: Say,
+    begun: bool = False,
 ) -> Task:
-    """Train everything, on pictures attacked anew for every step."""
-    if settings.start == "whitening":
+    """Train everything, on pictures attacked anew for every step. begun: a checkpoint will replace what the head starts with."""
+    if settings.start == "whitening" and not begun:
         say(f"learning a whitening from {min(settings.start_photographs, len(photos))} photographs")
         start_head(network.head, trunk_features(network.trunk, photos, settings), settings)
     objective = build_objective(network, settings)

@@ -127,7 +127,7 @@ def train(
     if settings.frozen:
         task = frozen_task(network, settings, photos, held, features, say)
     else:
-        task = whole_task(network, settings, photos, held, say)
+        task = whole_task(network, settings, photos, held, say, begun=(folder / CHECKPOINT).exists())
         if first:
             pixels, _ = task.make_batches(task.classes)[0]
             save_batch_picture(folder / "batch.png", pixels, task.objective.views)

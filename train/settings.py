@@ -9,7 +9,7 @@ Objective = Literal["arcface", "infonce"]
 Schedule = Literal["cosine", "plateau", "tail"]
 Amp = Literal["off", "bfloat16", "float16"]
 Start = Literal["random", "whitening"]
-AttackSet = Literal["isc2021", "wide"]
+AttackSet = Literal["isc2021", "wide", "both"]
 
 
 TAPS = {
@@ -55,7 +55,7 @@ class Settings:
     average: float = 0.0  # what a step keeps of the weights' moving average, which is validated and exported; 0: none
     clean: float = 0.2  # share of photographs whose first view of a step is not attacked
     amp: Amp = "off"
-    attacks: AttackSet = "wide"
+    attacks: AttackSet = "both"
     first_size: int | None = None
     first_intensity: float = 0.2
     hold_back: float = 0.1  # of the photographs, for validation, at most 4,000

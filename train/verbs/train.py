@@ -126,7 +126,7 @@ def run(
     amp: Annotated[Amp, typer.Option(help="Mixed precision.")] = _D.amp,
     attacks: Annotated[
         AttackSet | None,
-        typer.Option(help="Edits of the views. [default: wide, or isc2021 for a head on frozen features]"),
+        typer.Option(help="Edits of the views. [default: both, or isc2021 for a head on frozen features]"),
     ] = None,
     first_size: Annotated[
         int | None, typer.Option(help="Side of the input in the beginning. [default: --size]")
@@ -152,7 +152,7 @@ def run(
     if frozen is None:
         options["frozen"] = rank_and_world()[1] == 1 and not has_gpu()
     if attacks is None:
-        options["attacks"] = "isc2021" if options["frozen"] else "wide"
+        options["attacks"] = "isc2021" if options["frozen"] else "both"
     if folded is None:
         options["folded"] = fast_step_fits(Settings(**options | {"folded": False}))
     settings = Settings(**options)
