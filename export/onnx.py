@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from copytrace.engine import CopytraceError
 
+from .canonical import make_canonical
 from .simplify import drop_idle_clips, drop_unused_constants
 
 INPUT, OUTPUT = "pixels", "embedding"
@@ -24,7 +25,10 @@ class ParityError(CopytraceError):
 
 
 def export_onnx(network: torch.nn.Module, input_size: int, path: Path) -> None:
-    """Write ``network`` (uint8 [N, S, S, 3] -> float32 [N, E]) as one ONNX file with a free batch dimension."""
+    """Write ``network`` (uint8 [N, S, S, 3] -> float32 [N, E]) as one ONNX file with a free batch dimension.
+
+    Equal networks give equal files, byte for byte.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")  # of torch's own exporter
     example = torch.zeros((2, input_size, input_size, 3), dtype=torch.uint8)
     torch.onnx.export(
@@ -42,6 +46,7 @@ def export_onnx(network: torch.nn.Module, input_size: int, path: Path) -> None:
     model = onnx.load(str(path))
     drop_idle_clips(model.graph)
     drop_unused_constants(model.graph)
+    make_canonical(model)
     onnx.save(model, str(path))
 
 

@@ -14,10 +14,11 @@ import pytest
 
 from copytrace.engine import BadImageError, Engine, StoreError
 from copytrace.engine.read import Image, open_source
-from copytrace.train.attack_set import load, make_queries, write_set
+from copytrace.train.attack_set import load, make_queries
 from copytrace.train.attacks import ATTACKS, CLASSES, Draw, attack_class, emoji, fonts, random_chain, wide, writing
 from copytrace.train.contact_sheet import contact_sheet
 from copytrace.train.photographs import Photographs, attacked_view
+from copytrace.train.query_set import write_set
 
 from conftest import PHOTOS
 
@@ -204,10 +205,10 @@ def test_a_set_on_disk(tmp_path: Path) -> None:
     files = sorted((tmp_path / "set" / "queries").iterdir())
     assert [path.stem for path in files] == [row["query_id"] for row in truth]
     assert all(max(cv2.imread(str(path)).shape[:2]) > 8 for path in files)
-    with pytest.raises(StoreError, match="not empty"):
+    with pytest.raises(StoreError, match="is there already"):
         write_set(make_queries(source, 1, 0), tmp_path / "set")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StoreError, match="is there already"):
         write_set(make_queries(source, 1, 0), tmp_path / "file")
 
 

@@ -11,7 +11,19 @@ import pytest
 from conftest import ROOT
 
 STAGES = {"read", "infer", "describe", "store", "search", "match", "score"}
-HEAVY = {"torch", "timm", "tensorrt", "nvidia", "faiss", "onnxruntime", "ray", "pymilvus", "augly", "torchvision"}
+HEAVY = {
+    "torch",
+    "timm",
+    "tensorrt",
+    "nvidia",
+    "faiss",
+    "onnxruntime",
+    "ray",
+    "pymilvus",
+    "augly",
+    "albumentations",
+    "torchvision",
+}
 FOLDERS = ("engine", "export", "train")
 
 

@@ -1,43 +1,28 @@
-"""Sets of attacked queries with their truth, made from any images, so that a user can measure and calibrate on their own.
+"""Attacked queries with their truth, made from any images, so that a user can measure and calibrate on their own.
 
-``queries/Q00000.jpg`` ..., ``truth.csv`` (query_id, reference_id: the id of the image in its source, empty for distractors) and
-``edits.csv`` (query_id, class_name, intensity, attacks). Every query has a generator of its own, from the seed and its number.
+A query's reference is the id of its image in the source. Every query has a generator of its own, from the seed and its number.
 """
 
-import csv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from copytrace.engine import BadImageError, StoreError
+from copytrace.engine import BadImageError
 from copytrace.engine.pipeline import map_ordered
 from copytrace.engine.read import DEFAULT_PIXEL_LIMIT, Image, Source, UndecodableError
 from copytrace.engine.read.decode import decode_full
 from copytrace.engine.threads import cpu_count
 
 from .attacks import CLASSES, Draw, Pixels, attack_class, wide
+from .query_set import Query
 from .settings import AttackSet
 
 LONGEST_SIDE = 512
 QUALITIES = (30, 90)
 INTENSITIES = (0.2, 1.0)
 _SETS = {"isc2021": (CLASSES, attack_class), "wide": (tuple(wide.MIXTURE), wide.attack_class)}
-
-
-@dataclass(frozen=True)
-class Query:
-    """One attacked picture: its JPEG, its reference's id ("" for a distractor), and what was done to it."""
-
-    id: str
-    jpeg: bytes
-    reference: str
-    class_name: str
-    intensity: float
-    attacks: list[str]
 
 
 def load(image: Image, longest: int = LONGEST_SIDE) -> Pixels:
@@ -92,30 +77,3 @@ def make_queries(
 
     with ThreadPoolExecutor(cpu_count()) as workers:
         yield from map_ordered(workers, make, range(count), 4 * cpu_count())
-
-
-def write_set(queries: Iterator[Query], folder: Path) -> int:
-    """Write a set into ``folder``, which must be new or empty; returns the number of queries.
-
-    Raises: StoreError.
-    """
-    try:
-        (folder / "queries").mkdir(parents=True, exist_ok=True)
-        if any((folder / "queries").iterdir()):
-            raise StoreError(f"{folder / 'queries'}: is not empty; give a new folder")
-        with (
-            (folder / "truth.csv").open("w", newline="", encoding="utf-8") as truth,
-            (folder / "edits.csv").open("w", newline="", encoding="utf-8") as edits,
-        ):
-            truth_rows, edit_rows = (csv.writer(file, lineterminator="\n") for file in (truth, edits))
-            truth_rows.writerow(("query_id", "reference_id"))
-            edit_rows.writerow(("query_id", "class_name", "intensity", "attacks"))
-            count = 0
-            for query in queries:
-                (folder / "queries" / f"{query.id}.jpg").write_bytes(query.jpeg)
-                truth_rows.writerow((query.id, query.reference))
-                edit_rows.writerow((query.id, query.class_name, f"{query.intensity:.3f}", "+".join(query.attacks)))
-                count += 1
-        return count
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be written: {error.strerror}") from error

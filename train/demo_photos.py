@@ -14,7 +14,8 @@ from pathlib import Path
 
 from copytrace.engine.read import open_source
 
-from .attack_set import make_queries, write_set
+from .attack_set import make_queries
+from .query_set import write_set
 
 REPOSITORY = "alexeygrigorev/clothing-dataset"
 REFERENCES, DISTRACTORS, QUERIES = 200, 100, 140
@@ -35,15 +36,17 @@ def clothing_photos(shard: Path, sources: Path, count: int) -> list[tuple[str, b
 
 def make(shard: Path, sources: Path, folder: Path, seed: int = 0) -> None:
     """Write the folder anew."""
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "references").mkdir(parents=True)
     photos = clothing_photos(shard, sources, REFERENCES + DISTRACTORS)
-    for i, (_, data) in enumerate(photos[:REFERENCES]):
-        (folder / "references" / f"R{i:04d}.jpg").write_bytes(data)
-    with tempfile.TemporaryDirectory() as others:
-        for i, (_, data) in enumerate(photos[REFERENCES:]):
-            (Path(others) / f"D{i:04d}.jpg").write_bytes(data)
-        write_set(make_queries(open_source(folder / "references"), QUERIES, seed, open_source(others)), folder)
+    references = [(f"R{i:04d}.jpg", data) for i, (_, data) in enumerate(photos[:REFERENCES])]
+    others = [(f"D{i:04d}.jpg", data) for i, (_, data) in enumerate(photos[REFERENCES:])]
+    with tempfile.TemporaryDirectory() as scratch:
+        for part, files in (("references", references), ("others", others)):
+            (Path(scratch) / part).mkdir()
+            for name, data in files:
+                (Path(scratch) / part / name).write_bytes(data)
+        sources_of = [open_source(Path(scratch) / part) for part in ("references", "others")]
+        shutil.rmtree(folder, ignore_errors=True)
+        write_set(make_queries(sources_of[0], QUERIES, seed, sources_of[1]), folder, references)
     lines = "".join(f"R{i:04d}.jpg  {name}\n" for i, (name, _) in enumerate(photos[:REFERENCES]))
     (folder / "ORIGIN.txt").write_text(
         f"Photographs: {REPOSITORY}, CC0 1.0, reduced to 112 pixels on the shorter side.\n"

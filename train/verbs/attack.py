@@ -29,7 +29,8 @@ def attack(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Make edited queries with ground truth from any images, to measure and calibrate on."""
-    from ..attack_set import make_queries, write_set
+    from ..attack_set import make_queries
+    from ..query_set import write_set
 
     start = time.perf_counter()
     images = open_source(source)
