@@ -92,7 +92,10 @@ def whole_task(
     say: Say,
     begun: bool = False,
 ) -> Task:
-    """Train everything, on pictures attacked anew for every step. begun: a checkpoint will replace what the head starts with."""
+    """Train everything, on pictures attacked anew for every step.
+
+    begun: a checkpoint will replace what the head starts with.
+    """
     if settings.start == "whitening" and not begun:
         say(f"learning a whitening from {min(settings.start_photographs, len(photos))} photographs")
         start_head(network.head, trunk_features(network.trunk, photos, settings), settings)
