@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from .jpeg import read_jpeg_header
-from .turbo import warning_of
+from .turbo import jpeg_damage
 
 _PNG_START = 8
 _CHECKED_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
@@ -47,7 +46,7 @@ def tiff_damage(data: bytes, tags: Mapping[int, Any]) -> str | None:
     view, tables = memoryview(data), bytes(tags.get(_JPEG_TABLES) or b"")
     for number, (offset, size) in enumerate(zip(offsets, sizes, strict=False)):
         part = view[offset : offset + size]
-        damage = _zlib_damage(part) if compression != _JPEG else _jpeg_damage(tables, bytes(part))
+        damage = _zlib_damage(part) if compression != _JPEG else _jpeg_part_damage(tables, bytes(part))
         if damage is not None:
             return f"part {number + 1} of {len(offsets)} of the TIFF: {damage}"
     return None
@@ -67,8 +66,6 @@ def _zlib_damage(part: memoryview) -> str | None:
     return None if stream.eof else "incomplete data"
 
 
-def _jpeg_damage(tables: bytes, part: bytes) -> str | None:
+def _jpeg_part_damage(tables: bytes, part: bytes) -> str | None:
     """tables: the JPEG with the tables that all parts share, which ends with an end marker of its own."""
-    whole = tables[:-2] + part[2:] if tables.endswith(b"\xff\xd9") else part
-    header = read_jpeg_header(whole)
-    return None if header is None else warning_of(whole, header.channels)
+    return jpeg_damage(tables[:-2] + part[2:] if tables.endswith(b"\xff\xd9") else part)

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from .jpeg import JpegHeader, missing_scans
+from .jpeg import JpegHeader, missing_scans, read_jpeg_header
 from .picture import Picture, Pixels, UndecodableError, turned_upright
+from .zero_runs import zero_run
 
 # Measured on 23 photographs of 0.4 to 1.6 megapixels, against decoding in full: at least 1 x the square, descriptors at a
 # cosine of 0.983 (median) and 1.9 times as fast; 2 x, 0.9986 and 1.4 times.
@@ -44,7 +45,7 @@ class JpegFile:
         if header.precision != 8:
             raise UndecodableError(f"a JPEG of {header.precision} bits per sample, which cannot be read")
         try:
-            picture = Picture(self._strictly(factor), self._missing())
+            picture = Picture(self._strictly(factor), _unnoticed(self._data, self._header))
         except ValueError as error:
             picture = self._salvage(factor, str(error))
         return Picture(turned_upright(picture.pixels, header.orientation), picture.damage)
@@ -68,11 +69,6 @@ class JpegFile:
             buffer=buffer,
         )
         return np.asarray(pixels[:, :, 0] if self._header.channels == 1 else pixels, np.uint8)
-
-    def _missing(self) -> str | None:
-        if missing_scans(self._data, self._header):
-            return "scans are missing before the end marker: less detail or colour than the picture had"
-        return None
 
     def _salvage(self, factor: int, complaint: str) -> Picture:
         """What there is of a JPEG of which libjpeg complains."""
@@ -107,16 +103,27 @@ class JpegFile:
             kind = f"{self._header.unusual} JPEG" if self._header.unusual else "JPEG"
             raise UndecodableError(f"corrupt {kind}: {_one_line(complaint)}")
         rgb = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-        return Picture(rgb, self._missing() if _ONLY_HERE in complaint else _one_line(complaint))
+        return Picture(rgb, _unnoticed(self._data, self._header) if _ONLY_HERE in complaint else _one_line(complaint))
 
 
-def warning_of(data: bytes, channels: int) -> str | None:
-    """What libjpeg says of a JPEG that something else decodes, in one line; None when it is content."""
+def jpeg_damage(data: bytes) -> str | None:
+    """What is wrong with a JPEG that something else decodes, in one line, or None."""
+    header = read_jpeg_header(data)
+    if header is None:
+        return None
     try:
-        simplejpeg.decode_jpeg(data, "CMYK" if channels == 4 else "RGB", min_width=1, min_height=1)
+        simplejpeg.decode_jpeg(data, "CMYK" if header.channels == 4 else "RGB", min_width=1, min_height=1)
     except ValueError as error:
-        return None if _ONLY_HERE in str(error) else _one_line(str(error))
-    return None
+        if _ONLY_HERE not in str(error):
+            return _one_line(str(error))
+    return _unnoticed(data, header)
+
+
+def _unnoticed(data: bytes, header: JpegHeader) -> str | None:
+    """Damage of which libjpeg says nothing."""
+    if missing_scans(data, header):
+        return "scans are missing before the end marker: less detail or colour than the picture had"
+    return zero_run(data, header)
 
 
 def _rows_before_tail(pixels: Pixels, tail: Pixels) -> int:

@@ -13,7 +13,7 @@ from .bitfields import UNSUPPORTED_BITFIELDS, bitfields_size, decode_bitfields
 from .checksums import png_damage, tiff_damage
 from .formats import HEIF, format_name, is_heif, unread_format_name
 from .picture import Picture, Pixels, UndecodableError, check_size, turned_upright
-from .turbo import warning_of
+from .turbo import jpeg_damage
 
 # Everything else Pillow could open is left out: some of it, such as EPS, is handed to other programs.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "AVIF", "PPM")
@@ -97,7 +97,7 @@ def _damage(data: bytes, image: Pillow.Image) -> str | None:
     if isinstance(image, TiffImageFile):
         return tiff_damage(data, image.tag_v2)
     if image.format in ("JPEG", "MPO"):
-        return warning_of(data, len(image.getbands()))
+        return jpeg_damage(data)
     return None
 
 
