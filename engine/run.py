@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from .embedder import Embedder, Output, Role
+from .embedder import Damaged, Embedder, Output, Role
 from .errors import BadImageError
 from .outputs import DESCRIPTORS, check_output
 from .pipeline import StageTimers, embed_stream
@@ -29,13 +29,17 @@ COMMIT_ROWS = 4096
 
 @dataclass
 class Summary:
-    """What a run did. ``stage_seconds`` adds up over threads, ``resumed_at`` images were there already."""
+    """What a run did. ``stage_seconds`` adds up over threads, ``resumed_at`` images were there already.
+
+    ``failed`` images have no row. ``damaged`` ones are not what they were: embedded, or among the failed where that was wished.
+    """
 
     images: int
     failed: list[BadImage]
     seconds: float = 0.0
     resumed_at: int = 0
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    damaged: list[BadImage] = field(default_factory=list)
 
     @property
     def embedded(self) -> int:
@@ -56,12 +60,14 @@ def embed_source(
     output: Output | None = None,
     resume: bool = False,
     on_error: OnError = "skip",
+    damaged: Damaged = "keep",
     progress: Progress = lambda done, total, failed: None,
 ) -> Summary:
     """Embed a source into the descriptor file ``path``.
 
     Killed at any moment, the same call with ``resume`` goes on and ends with the same file. output: how far to go (default:
-    what the role gets). on_error: skip bad images and list them in the file, or fail at the first.
+    what the role gets). on_error: skip bad images and list them in the file, or fail at the first. damaged: keep images that
+    are damaged but can be decoded, or leave them out, which is no error; they are listed either way.
     Raises: BadImageError, StoreError, ResumeError.
     """
     start = time.perf_counter()
@@ -72,32 +78,35 @@ def embed_source(
         **attributes,
         "source": source.fingerprint(),
         "pixel_limit": embedder.pixel_limit,
+        "damaged": damaged,
         "backend": embedder.describer.backend,
     }
     attributes["run"] = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     if resume and (read_attributes(path) or {}).get("run") == attributes["run"]:
         with open_descriptors(path) as file:
-            return Summary(len(source), [BadImage(*pair) for pair in file.failed()], resumed_at=len(source))
+            failed, damages = ([BadImage(*pair) for pair in pairs] for pairs in (file.failed(), file.damaged()))
+            return Summary(len(source), failed, resumed_at=len(source), damaged=damages)
     timers = StageTimers()
     journal = Journal(path, identity, embedder.dimension(output), resume=resume)
     try:
         resumed_at = journal.images
-        failed = [BadImage(*pair) for part in journal.slices() for pair in _failures(part)]
-        _check_failures(failed, on_error)
-        stream = embed_stream(embedder, source.starting_at(resumed_at), output, timers)
+        failed, damages = [], []
+        for part in journal.slices():
+            _record(part, failed, damages, on_error)
+        stream = embed_stream(embedder, source.starting_at(resumed_at), output, timers, damaged)
         with closing(_committed(stream, journal, timers)) as parts_done:
             for done, part in parts_done:
-                failed += [BadImage(*pair) for pair in _failures(part)]
+                _record(part, failed, damages, on_error)
                 progress(done, len(source), len(failed))
-                _check_failures(failed, on_error)
         with timers.measure("write HDF5"):
             parts = (([name for name, why in part.items if why is None], part.rows) for part in journal.slices())
             shape = (journal.embedded, journal.dimension)
-            write_descriptors(path, parts, shape, [(bad.id, bad.reason) for bad in failed], attributes)
+            lists = ([(bad.id, bad.reason) for bad in images] for images in (failed, damages))
+            write_descriptors(path, parts, shape, next(lists), attributes, next(lists))
         journal.remove()
     finally:
         journal.close()
-    return Summary(len(source), failed, time.perf_counter() - start, resumed_at, timers.seconds())
+    return Summary(len(source), failed, time.perf_counter() - start, resumed_at, timers.seconds(), damages)
 
 
 def _committed(
@@ -111,10 +120,11 @@ def _committed(
     def commit() -> None:
         if waiting:
             items = [item for part in waiting for item in part.items]
+            damages = [damage for part in waiting for damage in part.damaged]
             rows = np.concatenate([part.rows for part in waiting])
             waiting.clear()
             with timers.measure("write journal"):
-                journal.append(Slice(items, rows))
+                journal.append(Slice(items, rows, damages))
 
     try:
         for part in stream:
@@ -128,13 +138,15 @@ def _committed(
         commit()  # also when interrupted: what is done need not be done again
 
 
-def _check_failures(failed: list[BadImage], on_error: OnError) -> None:
-    if failed and on_error == "fail":
-        raise BadImageError(f"{failed[0].id}: {failed[0].reason}")
-
-
-def _failures(part: Slice) -> list[tuple[str, str]]:
-    return [(name, why) for name, why in part.items if why is not None]
+def _record(part: Slice, failed: list[BadImage], damages: list[BadImage], on_error: OnError) -> None:
+    """Add a slice's failures and damage to the lists. Raises: BadImageError at a failure, where none is allowed."""
+    failures = [BadImage(name, why) for name, why in part.items if why is not None]
+    left_out = {name for name, _ in part.damaged}
+    error = next((bad for bad in failures if bad.id not in left_out), None)
+    if error is not None and on_error == "fail":
+        raise BadImageError(f"{error.id}: {error.reason}")
+    failed += failures
+    damages += [BadImage(*pair) for pair in part.damaged]
 
 
 def _attributes(embedder: Embedder, role: Role, output: Output) -> dict[str, str | int]:

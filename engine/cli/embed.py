@@ -9,8 +9,8 @@ import typer
 from ..api import Engine
 from ..bundle import DEFAULT_BUNDLE
 from ..describe.describer import Backend
-from ..embedder import Device, Output, Precision, Role
-from ..read import DEFAULT_PIXEL_LIMIT, IdRule
+from ..embedder import Damaged, Device, Output, Precision, Role
+from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule
 from ..run import OnError, Summary
 from .console import Interrupted, errors, print_result, progress_bar
 
@@ -33,6 +33,10 @@ def embed(
     on_error: Annotated[
         OnError, typer.Option(help="Bad images: list them in the file, or stop at the first.")
     ] = "skip",
+    damaged: Annotated[
+        Damaged,
+        typer.Option(help="Damaged images that can still be decoded: embed them, or leave them out. Listed anyway."),
+    ] = "keep",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images per network call; changes no result.")] = None,
@@ -60,6 +64,7 @@ def embed(
                 ids=ids,
                 resume=resume,
                 on_error=on_error,
+                damaged=damaged,
                 progress=progress,
             )
     except Interrupted:
@@ -77,6 +82,7 @@ def _as_dict(summary: Summary, path: Path) -> dict[str, object]:
         "images": summary.images,
         "embedded": summary.embedded,
         "failed": [asdict(bad) for bad in summary.failed],
+        "damaged": [asdict(bad) for bad in summary.damaged],
         "seconds": round(summary.seconds, 3),
         "images_per_second": round(summary.rate, 1),
         "resumed_at": summary.resumed_at,
@@ -85,9 +91,9 @@ def _as_dict(summary: Summary, path: Path) -> dict[str, object]:
 
 
 def _as_text(summary: Summary, path: Path) -> str:
-    lines = [f"{bad.id}: {bad.reason}" for bad in summary.failed[:SHOWN_FAILURES]]
-    if len(summary.failed) > SHOWN_FAILURES:
-        lines.append(f"... and {len(summary.failed) - SHOWN_FAILURES} more, all listed in the file")
+    failed = {bad.id for bad in summary.failed}
+    kept = [BadImage(bad.id, f"damaged: {bad.reason}") for bad in summary.damaged if bad.id not in failed]
+    lines = [*_first_few(summary.failed), *_first_few(kept)]
     if summary.resumed_at:
         lines.append(f"resumed after {summary.resumed_at} images")
     stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in summary.stage_seconds.items())
@@ -95,6 +101,14 @@ def _as_text(summary: Summary, path: Path) -> str:
         lines.append(f"thread time: {stages}")
     lines.append(
         f"{summary.embedded} of {summary.images} images embedded, {len(summary.failed)} failed, "
+        f"{len(summary.damaged)} damaged{' and left out' if summary.damaged and not kept else ''}, "
         f"in {summary.seconds:.1f} s ({summary.rate:.0f}/s): {path}"
     )
     return "\n".join(lines)
+
+
+def _first_few(images: list[BadImage]) -> list[str]:
+    lines = [f"{bad.id}: {bad.reason}" for bad in images[:SHOWN_FAILURES]]
+    if len(images) > SHOWN_FAILURES:
+        lines.append(f"... and {len(images) - SHOWN_FAILURES} more, all listed in the file")
+    return lines
