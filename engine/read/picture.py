@@ -39,8 +39,10 @@ def check_size(width: int, height: int, pixel_limit: int) -> None:
 
 def turned_upright(pixels: Pixels, orientation: int) -> Pixels:
     """Undo an EXIF orientation (1 to 8; anything else means upright)."""
-    if orientation in (5, 6, 7, 8):
-        pixels = cv2.transpose(pixels)  # type: ignore[assignment]
+    transposed = np.asarray(cv2.transpose(pixels), np.uint8) if orientation in (5, 6, 7, 8) else None
     # After the transposition: which axes are still the wrong way round, in OpenCV's numbers.
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
-    return pixels if flip is None else np.asarray(cv2.flip(pixels, flip), np.uint8)
+    if flip is None:
+        return pixels if transposed is None else transposed
+    source = pixels if transposed is None else transposed
+    return np.asarray(cv2.flip(source, flip, dst=transposed), np.uint8)  # in place where there is a copy already

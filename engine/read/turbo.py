@@ -22,6 +22,7 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+_BLOCK_ROWS = 16
 _UNREAD = 128  # what libjpeg leaves where no data came
 _ONLY_HERE = "Could not determine subsampling"  # said by TurboJPEG of rare but valid JPEGs that libjpeg reads
 
@@ -86,8 +87,10 @@ class JpegFile:
             return self._by_opencv(factor, complaint)
         buffer[written:] = _UNREAD
         real = _rows_before_tail(buffer, np.full_like(noise[0], _UNREAD))
-        if real == 0:
-            raise UndecodableError(f"corrupt JPEG: {_one_line(complaint)}; none of its rows are there")
+        if (
+            real < height and real <= -(-_BLOCK_ROWS // factor) + 1
+        ):  # libjpeg fills up a block, and smooths one row further
+            raise UndecodableError(f"corrupt JPEG: {_one_line(complaint)}; none of its rows of blocks are whole")
         damage = _one_line(complaint)
         if real < height:
             damage += f"; no more than {min(real * factor, self._header.height)} of {self._header.height} rows are real"

@@ -58,7 +58,7 @@ class PillowFile:
             damage = _damage(self._data, image)
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             pixels = _to_array(image)
-            self._image = image = None  # its pixels need not be held beside a turned copy
+            image.close()  # its pixels need not be held beside a turned copy
             return Picture(turned_upright(pixels, orientation), damage)
         except UndecodableError:
             raise
