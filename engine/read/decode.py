@@ -60,8 +60,7 @@ def decode_picture(data: bytes, size: int, *, pixel_limit: int = DEFAULT_PIXEL_L
     """
     file = _open(data, pixel_limit)
     with in_flight(file.pixels_in_flight(size), pixel_limit):
-        picture = file.decode(size)
-        return Picture(_to_rgb(stretch(picture.pixels, size)), picture.damage)
+        return _prepared(file, size)
 
 
 def decode_full(data: bytes, least: int, pixel_limit: int) -> Pixels:
@@ -82,6 +81,12 @@ def _open(data: bytes, pixel_limit: int) -> JpegFile | PillowFile:
         return PillowFile(data, pixel_limit)
     check_size(header.width, header.height, pixel_limit)
     return JpegFile(data, header)
+
+
+def _prepared(file: JpegFile | PillowFile, size: int) -> Picture:
+    """In a function of its own, so that the pixels in full are gone when it ends."""
+    picture = file.decode(size)
+    return Picture(_to_rgb(stretch(picture.pixels, size)), picture.damage)
 
 
 def _to_rgb(pixels: Pixels) -> Pixels:

@@ -1,7 +1,10 @@
 """Everything but ordinary JPEGs, through Pillow: opened within our own limit, turned into an array in strips."""
 
 import io
+import math
+from contextlib import closing
 from functools import cache
+from mmap import mmap
 
 import numpy as np
 from PIL import ExifTags, UnidentifiedImageError
@@ -51,19 +54,20 @@ class PillowFile:
     def decode(self, least: int) -> Picture:
         """Pixels in full size; ``least`` makes no difference. Raises: UndecodableError."""
         try:
-            image = self._image
-            if image is None:
+            if self._image is None:
                 return Picture(decode_bitfields(self._data))
-            image.load()
-            damage = _damage(self._data, image)
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            pixels = _to_array(image)
-            image.close()  # its pixels need not be held beside a turned copy
+            with closing(self._image) as image:  # its pixels need not be held beside a turned copy
+                image.load()
+                damage = _damage(self._data, image)
+                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+                pixels = _to_array(image)
             return Picture(turned_upright(pixels, orientation), damage)
         except UndecodableError:
             raise
         except Exception as error:
             raise UndecodableError(_corrupt(error)) from None
+        finally:
+            self._image = None  # what a decoder holds beside the pixels goes as well
 
 
 @cache
@@ -111,7 +115,9 @@ def _to_array(image: Pillow.Image) -> Pixels:
     if rows >= height:
         return _strip_to_array(image)
     first = _strip_to_array(image.crop((0, 0, width, rows)))
-    pixels = np.empty((height, *first.shape[1:]), np.uint8)
+    shape = (height, *first.shape[1:])
+    # A mapping of its own goes back to the system when the array does; malloc would keep it for the thread.
+    pixels = np.frombuffer(mmap(-1, math.prod(shape)), np.uint8).reshape(shape)
     pixels[:rows] = first
     for start in range(rows, height, rows):
         end = min(height, start + rows)
