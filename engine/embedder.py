@@ -24,6 +24,12 @@ Decoded = tuple[str, NDArray[np.uint8] | BadImage, str | None]
 """An image's id, its pixels or the reason why there are none, and what is damaged about them."""
 
 
+def check_damaged(damaged: Damaged) -> None:
+    """Raises: ValueError for anything that is not one of the words."""
+    if damaged not in ("keep", "skip"):
+        raise ValueError(f'damaged must be "keep" or "skip", not {damaged!r}')
+
+
 class Embedder:
     """Images to descriptors with one bundle. Safe to use from several threads.
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .embedder import Damaged, Decoded, Embedder, Output
+from .embedder import Damaged, Decoded, Embedder, Output, check_damaged
 from .errors import BadImageError, DamagedImageWarning
 from .read import BadImage, Image, stretch
 from .store import Slice
@@ -145,6 +145,7 @@ def embed_images(
             return _with_damaged(embedder.decode(Image(f"image {index}", lambda: bytes(image))), damaged)
         return _with_damaged(embedder.decode(Image(os.fspath(image), Path(image).read_bytes)), damaged)
 
+    check_damaged(damaged)
     batch, threads = embedder.network.batch, embedder.threads
     with ThreadPoolExecutor(threads) as decoders, ThreadPoolExecutor(threads) as networks:
         bad: list[BadImage] = []

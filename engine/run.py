@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from .embedder import Damaged, Embedder, Output, Role
+from .embedder import Damaged, Embedder, Output, Role, check_damaged
 from .errors import BadImageError
 from .outputs import DESCRIPTORS, check_output
 from .pipeline import StageTimers, embed_stream
@@ -70,6 +70,7 @@ def embed_source(
     are damaged but can be decoded, or leave them out, which is no error; they are listed either way.
     Raises: BadImageError, StoreError, ResumeError.
     """
+    check_damaged(damaged)
     start = time.perf_counter()
     output = output or embedder.output_for(role)
     check_output(path, DESCRIPTORS, source.files())

@@ -243,6 +243,11 @@ def test_in_memory_damage_warns_or_is_refused(mixed: Path) -> None:
         assert engine.embed([mixed / "damaged.jpg", mixed / "damaged.jpg"]).shape == (2, 256)
     with pytest.raises(BadImageError, match="damaged, left out"):
         engine.embed([mixed / "damaged.jpg"], damaged="skip")
+    for wrong in ("no", None, True):
+        with pytest.raises(ValueError, match="keep"):
+            engine.embed([mixed / "damaged.jpg"], damaged=wrong)
+        with pytest.raises(ValueError, match="keep"):
+            engine.embed_source(mixed, mixed / "a.h5", damaged=wrong)
 
 
 def test_a_grey_picture_stays_what_it_was() -> None:
