@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .describe.describer import Backend
-from .embedder import Device, Embedder, Output, Precision, Role
+from .embedder import Damaged, Device, Embedder, Output, Precision, Role
 from .errors import SearchError
 from .found import Found, origin
 from .outputs import PAIRS, check_output
@@ -66,14 +66,15 @@ class Engine:
         *,
         role: Role = "reference",
         output: Output | None = None,
+        damaged: Damaged = "keep",
     ) -> NDArray[np.float32]:
         """Paths, encoded images, or pixels (uint8 RGB [H, W, 3] or grey [H, W]) -> float32 [N, D], in the order given.
 
         role: queries are also moved away from the bank. output: "raw", "projected", "method1" or "method2" instead of what
-        the role gets.
+        the role gets. damaged: "keep" embeds damaged images, with a DamagedImageWarning; with "skip" they cannot be used.
         Raises: BadImageError naming every image that cannot be used; ValueError for arrays that are not pixels.
         """
-        return embed_images(self._embedder, images, output or self._embedder.output_for(role))
+        return embed_images(self._embedder, images, output or self._embedder.output_for(role), damaged)
 
     def embed_source(
         self,
@@ -87,6 +88,7 @@ class Engine:
         on_error: OnError = "skip",
         byte_limit: int = DEFAULT_BYTE_LIMIT,
         fingerprint: StampKind = "stat",
+        damaged: Damaged = "keep",
         progress: Progress = lambda done, total, failed: None,
     ) -> Summary:
         """Embed a folder, tar, list of paths or paths in memory into a descriptor file.
@@ -104,6 +106,7 @@ class Engine:
             resume=resume,
             on_error=on_error,
             fingerprint=fingerprint,
+            damaged=damaged,
             progress=progress,
         )
 

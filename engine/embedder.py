@@ -10,7 +10,7 @@ from .describe import Describer
 from .describe.describer import Backend
 from .errors import CopytraceError
 from .infer import Network, OrtNetwork
-from .read import DEFAULT_PIXEL_LIMIT, BadImage, Image, UndecodableError, decode
+from .read import DEFAULT_PIXEL_LIMIT, BadImage, Image, UndecodableError, decode_picture
 from .threads import cpu_count
 
 Role = Literal["reference", "query"]
@@ -18,7 +18,16 @@ Output = Literal["raw", "projected", "method1", "method2"]
 """How far an image is taken: the network's embedding, the projected descriptor, or that moved away from the bank."""
 Precision = Literal["int8", "float32"]
 Device = Literal["auto", "cpu", "cuda"]
-Decoded = tuple[str, NDArray[np.uint8] | BadImage]
+Damaged = Literal["keep", "skip"]
+"""Whether images that are damaged but can be decoded are embedded."""
+Decoded = tuple[str, NDArray[np.uint8] | BadImage, str | None]
+"""An image's id, its pixels or the reason why there are none, and what is damaged about them."""
+
+
+def check_damaged(damaged: Damaged) -> None:
+    """Raises: ValueError for anything that is not one of the words."""
+    if damaged not in ("keep", "skip"):
+        raise ValueError(f'damaged must be "keep" or "skip", not {damaged!r}')
 
 
 class Embedder:
@@ -60,15 +69,15 @@ class Embedder:
         return self.network.dimension if output == "raw" else self.describer.dimension
 
     def decode(self, image: Image) -> Decoded:
-        """An image's id with its pixels, or with the reason why there are none."""
+        """An image made ready for the network, or the reason why it cannot be."""
         try:
-            return image.id, decode(image.read(), self.network.input_size, pixel_limit=self.pixel_limit)
+            picture = decode_picture(image.read(), self.network.input_size, pixel_limit=self.pixel_limit)
+            return image.id, picture.pixels, picture.damage
         except UndecodableError as error:
-            return image.id, BadImage(image.id, str(error))
+            reason = str(error)
         except OSError as error:
-            return image.id, BadImage(
-                image.id, str(error) if error.errno is None else f"cannot be read: {error.strerror}"
-            )
+            reason = str(error) if error.errno is None else f"cannot be read: {error.strerror}"
+        return image.id, BadImage(image.id, reason), None
 
     def describe(self, raw: NDArray[np.float32], output: Output) -> NDArray[np.float32]:
         """Raw embeddings float32 [N, E] -> what ``output`` names, float32 [N, D] (or [N, E] for "raw")."""

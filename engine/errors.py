@@ -6,7 +6,7 @@
     ├── MissingExtraError          an optional library is not installed; names the extra
     ├── SourceError                a source of images is missing, empty or ambiguous
     │   └── DuplicateIdError       two images with one id; names both
-    ├── BadImageError              an image could not be read and skipping was not allowed
+    ├── BadImageError              an image could not be read, or was damaged, and skipping was not allowed
     ├── BundleError                a bundle is incomplete, changed or of a newer format
     ├── StoreError                 a descriptor file or submission cannot be read or written
     │   └── ResumeError            an unfinished run does not belong to this command
@@ -36,6 +36,10 @@ class DuplicateIdError(SourceError):
 
 class BadImageError(CopytraceError):
     """An image could not be read."""
+
+
+class DamagedImageWarning(UserWarning):
+    """Images were embedded although they are damaged; the text names them, with the reasons."""
 
 
 class BundleError(CopytraceError):

@@ -6,6 +6,7 @@ leave in the order in which images came, nothing depends on timing.
 
 import os
 import time
+import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,8 +19,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .embedder import Decoded, Embedder, Output
-from .errors import BadImageError
+from .embedder import Damaged, Decoded, Embedder, Output, check_damaged
+from .errors import BadImageError, DamagedImageWarning
 from .read import BadImage, Image, read_file, stretch
 from .store import Slice
 
@@ -62,22 +63,28 @@ def map_ordered(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Ite
             future.cancel()
 
 
-def embed_stream(embedder: Embedder, images: Iterable[Image], output: Output, timers: StageTimers) -> Iterator[Slice]:
-    """Images -> slices of up to one batch, in order. A bad image is an item with a reason and has no row."""
+def embed_stream(
+    embedder: Embedder, images: Iterable[Image], output: Output, timers: StageTimers, damaged: Damaged = "keep"
+) -> Iterator[Slice]:
+    """Images -> slices of up to one batch, in order. A bad image is an item with a reason and has no row.
+
+    damaged: whether damaged images get a row; they are listed either way.
+    """
 
     def decode(chunk: list[Image]) -> list[Decoded]:
         with timers.measure("read and decode"):
-            return [embedder.decode(image) for image in chunk]
+            return [_with_damaged(embedder.decode(image), damaged) for image in chunk]
 
     def embed(group: list[Decoded]) -> Slice:
-        items = [(name, value.reason if isinstance(value, BadImage) else None) for name, value in group]
-        pixels = [value for _, value in group if not isinstance(value, BadImage)]
+        items = [(name, value.reason if isinstance(value, BadImage) else None) for name, value, _ in group]
+        damages = [(name, damage) for name, _, damage in group if damage is not None]
+        pixels = [value for _, value, _ in group if not isinstance(value, BadImage)]
         if not pixels:
-            return Slice(items, np.empty((0, embedder.dimension(output)), np.float32))
+            return Slice(items, np.empty((0, embedder.dimension(output)), np.float32), damages)
         with timers.measure("infer"):
             raw = embedder.network(np.stack(pixels))
         with timers.measure("describe"):
-            return Slice(items, embedder.describe(raw, output))
+            return Slice(items, embedder.describe(raw, output), damages)
 
     threads, batch = embedder.threads, embedder.network.batch
     decoders, networks = ThreadPoolExecutor(threads, "decode"), ThreadPoolExecutor(threads, "infer")
@@ -89,6 +96,13 @@ def embed_stream(embedder: Embedder, images: Iterable[Image], output: Output, ti
     finally:
         decoders.shutdown(cancel_futures=True)
         networks.shutdown(cancel_futures=True)
+
+
+def _with_damaged(decoded: Decoded, damaged: Damaged) -> Decoded:
+    name, _, damage = decoded
+    if damaged == "keep" or damage is None:
+        return decoded
+    return name, BadImage(name, f"damaged, left out: {damage}"), damage
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -112,29 +126,36 @@ def _full_batches(decoded: Iterable[Decoded], batch: int) -> Iterator[list[Decod
 
 
 def embed_images(
-    embedder: Embedder, images: Sequence[str | os.PathLike[str] | bytes | NDArray[np.uint8]], output: Output
+    embedder: Embedder,
+    images: Sequence[str | os.PathLike[str] | bytes | NDArray[np.uint8]],
+    output: Output,
+    damaged: Damaged = "keep",
 ) -> NDArray[np.float32]:
     """Paths, encoded images or uint8 pixels -> float32 [N, D], one row each, in the order given.
 
+    damaged: "keep" embeds damaged images, with a DamagedImageWarning; with "skip" they cannot be used.
     Raises: BadImageError naming every image that cannot be used; ValueError for arrays that are not pixels.
     """
 
     def decode(numbered: tuple[int, str | os.PathLike[str] | bytes | NDArray[np.uint8]]) -> Decoded:
         index, image = numbered
         if isinstance(image, np.ndarray):
-            return str(index), _pixels(image, index, embedder.network.input_size)
+            return str(index), _pixels(image, index, embedder.network.input_size), None
         if isinstance(image, bytes | bytearray | memoryview):
-            return embedder.decode(Image(f"image {index}", lambda: bytes(image)))
-        return embedder.decode(Image(os.fspath(image), partial(read_file, image)))
+            return _with_damaged(embedder.decode(Image(f"image {index}", lambda: bytes(image))), damaged)
+        return _with_damaged(embedder.decode(Image(os.fspath(image), partial(read_file, image))), damaged)
 
+    check_damaged(damaged)
     batch, threads = embedder.network.batch, embedder.threads
     with ThreadPoolExecutor(threads) as decoders, ThreadPoolExecutor(threads) as networks:
         bad: list[BadImage] = []
+        kept: list[str] = []
 
         def embed(group: list[Decoded]) -> NDArray[np.float32]:
-            pixels = [value for _, value in group if not isinstance(value, BadImage)]
+            pixels = [value for _, value, _ in group if not isinstance(value, BadImage)]
+            kept.extend(f"{name}: {damage}" for name, _, damage in group if damage is not None)
             if len(pixels) < len(group):
-                bad.extend(value for _, value in group if isinstance(value, BadImage))
+                bad.extend(value for _, value, _ in group if isinstance(value, BadImage))
                 return np.empty((0, embedder.dimension(output)), np.float32)
             return embedder.describe(embedder.network(np.stack(pixels)), output)
 
@@ -142,6 +163,8 @@ def embed_images(
         parts = list(map_ordered(networks, embed, _chunks(stream, batch), threads + 1))
     if bad:
         raise BadImageError("; ".join(sorted(f"{image.id}: {image.reason}" for image in bad)))
+    if kept:
+        warnings.warn("damaged: " + "; ".join(sorted(kept)), DamagedImageWarning, stacklevel=3)
     return np.concatenate([np.empty((0, embedder.dimension(output)), np.float32), *parts])
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from .embedder import Embedder, Output, Role
+from .embedder import Damaged, Embedder, Output, Role, check_damaged
 from .errors import BadImageError, ResumeError
 from .outputs import DESCRIPTORS, check_output
 from .pipeline import StageTimers, embed_stream
@@ -31,6 +31,7 @@ COMMIT_ROWS = 4096
 class Summary:
     """What a run did. ``stage_seconds`` adds up over threads, ``resumed_at`` images were there already.
 
+    ``failed`` images have no row. ``damaged`` ones are not what they were: embedded, or among the failed where that was wished.
     ignored: how many files of which kind are not images.
     """
 
@@ -40,6 +41,7 @@ class Summary:
     resumed_at: int = 0
     stage_seconds: dict[str, float] = field(default_factory=dict)
     ignored: dict[str, int] = field(default_factory=dict)
+    damaged: list[BadImage] = field(default_factory=list)
 
     @property
     def embedded(self) -> int:
@@ -61,15 +63,18 @@ def embed_source(
     resume: bool = False,
     on_error: OnError = "skip",
     fingerprint: StampKind = "stat",
+    damaged: Damaged = "keep",
     progress: Progress = lambda done, total, failed: None,
 ) -> Summary:
     """Embed a source into the descriptor file ``path``.
 
     Killed at any moment, the same call with ``resume`` goes on and ends with the same file. output: how far to go (default:
-    what the role gets). on_error: skip bad images and list them in the file, or fail at the first. fingerprint: by what images
-    that have changed since are recognised on resume: size and time of change ("stat"), or all their bytes ("hash").
+    what the role gets). on_error: skip bad images and list them in the file, or fail at the first. damaged: keep images that
+    are damaged but can be decoded, or leave them out, which is no error; they are listed either way. fingerprint: by what
+    images that have changed since are recognised on resume: size and time of change ("stat"), or all their bytes ("hash").
     Raises: BadImageError, StoreError, ResumeError.
     """
+    check_damaged(damaged)
     start = time.perf_counter()
     output = output or embedder.output_for(role)
     check_output(path, DESCRIPTORS, source.files())
@@ -80,6 +85,7 @@ def embed_source(
         "fingerprint": fingerprint,
         "pixel_limit": embedder.pixel_limit,
         "byte_limit": source.byte_limit,
+        "damaged": damaged,
         "backend": embedder.describer.backend,
     }
     stamps = source.stamps(fingerprint)  # before the first image is read: a change after this is seen
@@ -87,8 +93,8 @@ def embed_source(
     attributes["run"] = hashlib.sha256(run.encode()).hexdigest()
     if resume and (read_attributes(path) or {}).get("run") == attributes["run"]:
         with open_descriptors(path) as file:
-            failed = [BadImage(*pair) for pair in file.failed()]
-            return Summary(len(source), failed, resumed_at=len(source), ignored=source.ignored)
+            failed, damages = ([BadImage(*pair) for pair in pairs] for pairs in (file.failed(), file.damaged()))
+            return Summary(len(source), failed, resumed_at=len(source), ignored=source.ignored, damaged=damages)
     timers = StageTimers()
     journal = Journal(path, identity, embedder.dimension(output), resume=resume)
     try:
@@ -97,22 +103,24 @@ def embed_source(
             raise ResumeError(
                 f"{journal.path}: images that are in it have changed since; delete it, or leave out --resume to start over"
             )
-        failed = [BadImage(*pair) for part in journal.slices() for pair in _failures(part)]
-        _check_failures(failed, on_error)
-        stream = embed_stream(embedder, source.starting_at(resumed_at), output, timers)
+        failed, damages = [], []
+        for part in journal.slices():
+            _record(part, failed, damages, on_error)
+        stream = embed_stream(embedder, source.starting_at(resumed_at), output, timers, damaged)
         with closing(_committed(stream, journal, stamps, timers)) as parts_done:
             for done, part in parts_done:
-                failed += [BadImage(*pair) for pair in _failures(part)]
+                _record(part, failed, damages, on_error)
                 progress(done, len(source), len(failed))
-                _check_failures(failed, on_error)
         with timers.measure("write HDF5"):
             parts = (([name for name, why in part.items if why is None], part.rows) for part in journal.slices())
             shape = (journal.embedded, journal.dimension)
-            write_descriptors(path, parts, shape, [(bad.id, bad.reason) for bad in failed], attributes)
+            lists = ([(bad.id, bad.reason) for bad in images] for images in (failed, damages))
+            write_descriptors(path, parts, shape, next(lists), attributes, next(lists))
         journal.remove()
     finally:
         journal.close()
-    return Summary(len(source), failed, time.perf_counter() - start, resumed_at, timers.seconds(), source.ignored)
+    seconds = time.perf_counter() - start
+    return Summary(len(source), failed, seconds, resumed_at, timers.seconds(), source.ignored, damages)
 
 
 def _committed(
@@ -126,10 +134,11 @@ def _committed(
     def commit() -> None:
         if waiting:
             items = [item for part in waiting for item in part.items]
+            damages = [damage for part in waiting for damage in part.damaged]
             rows = np.concatenate([part.rows for part in waiting])
             waiting.clear()
             with timers.measure("write journal"):
-                journal.append(Slice(items, rows, stamp=stamps.digest(journal.images + len(items))))
+                journal.append(Slice(items, rows, damages, stamps.digest(journal.images + len(items))))
 
     try:
         for part in stream:
@@ -143,13 +152,15 @@ def _committed(
         commit()  # also when interrupted: what is done need not be done again
 
 
-def _check_failures(failed: list[BadImage], on_error: OnError) -> None:
-    if failed and on_error == "fail":
-        raise BadImageError(f"{failed[0].id}: {failed[0].reason}")
-
-
-def _failures(part: Slice) -> list[tuple[str, str]]:
-    return [(name, why) for name, why in part.items if why is not None]
+def _record(part: Slice, failed: list[BadImage], damages: list[BadImage], on_error: OnError) -> None:
+    """Add a slice's failures and damage to the lists. Raises: BadImageError at a failure, where none is allowed."""
+    failures = [BadImage(name, why) for name, why in part.items if why is not None]
+    left_out = {name for name, _ in part.damaged}
+    error = next((bad for bad in failures if bad.id not in left_out), None)
+    if error is not None and on_error == "fail":
+        raise BadImageError(f"{error.id}: {error.reason}")
+    failed += failures
+    damages += [BadImage(*pair) for pair in part.damaged]
 
 
 def _attributes(embedder: Embedder, role: Role, output: Output) -> dict[str, str | int]:

@@ -9,8 +9,8 @@ import typer
 from ..api import Engine
 from ..bundle import DEFAULT_BUNDLE
 from ..describe.describer import Backend
-from ..embedder import Device, Output, Precision, Role
-from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule, StampKind, describe_ignored
+from ..embedder import Damaged, Device, Output, Precision, Role
+from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, StampKind, describe_ignored
 from ..run import OnError, Summary
 from .console import Interrupted, errors, print_result, progress_bar
 
@@ -36,6 +36,10 @@ def embed(
     on_error: Annotated[
         OnError, typer.Option(help="Bad images: list them in the file, or stop at the first.")
     ] = "skip",
+    damaged: Annotated[
+        Damaged,
+        typer.Option(help="Damaged images that can still be decoded: embed them, or leave them out. Listed anyway."),
+    ] = "keep",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
     fingerprint: Annotated[
         StampKind, typer.Option(help="What shows --resume that images have changed: size and time, or their bytes.")
@@ -69,6 +73,7 @@ def embed(
                 on_error=on_error,
                 byte_limit=byte_limit,
                 fingerprint=fingerprint,
+                damaged=damaged,
                 progress=progress,
             )
     except Interrupted:
@@ -86,6 +91,7 @@ def _as_dict(summary: Summary, path: Path) -> dict[str, object]:
         "images": summary.images,
         "embedded": summary.embedded,
         "failed": [asdict(bad) for bad in summary.failed],
+        "damaged": [asdict(bad) for bad in summary.damaged],
         "ignored": summary.ignored,
         "seconds": round(summary.seconds, 3),
         "images_per_second": round(summary.rate, 1),
@@ -95,9 +101,9 @@ def _as_dict(summary: Summary, path: Path) -> dict[str, object]:
 
 
 def _as_text(summary: Summary, path: Path) -> str:
-    lines = [f"{bad.id}: {bad.reason}" for bad in summary.failed[:SHOWN_FAILURES]]
-    if len(summary.failed) > SHOWN_FAILURES:
-        lines.append(f"... and {len(summary.failed) - SHOWN_FAILURES} more, all listed in the file")
+    failed = {bad.id for bad in summary.failed}
+    kept = [BadImage(bad.id, f"damaged: {bad.reason}") for bad in summary.damaged if bad.id not in failed]
+    lines = [*_first_few(summary.failed), *_first_few(kept)]
     if summary.resumed_at:
         lines.append(f"resumed after {summary.resumed_at} images")
     if summary.ignored:
@@ -107,6 +113,14 @@ def _as_text(summary: Summary, path: Path) -> str:
         lines.append(f"thread time: {stages}")
     lines.append(
         f"{summary.embedded} of {summary.images} images embedded, {len(summary.failed)} failed, "
+        f"{len(summary.damaged)} damaged{' and left out' if summary.damaged and not kept else ''}, "
         f"in {summary.seconds:.1f} s ({summary.rate:.0f}/s): {path}"
     )
     return "\n".join(lines)
+
+
+def _first_few(images: list[BadImage]) -> list[str]:
+    lines = [f"{bad.id}: {bad.reason}" for bad in images[:SHOWN_FAILURES]]
+    if len(images) > SHOWN_FAILURES:
+        lines.append(f"... and {len(images) - SHOWN_FAILURES} more, all listed in the file")
+    return lines

@@ -1,9 +1,10 @@
 """From a source to pixels: ids and bytes (``open``), bytes to uint8 RGB (``decode``), one definition of both."""
 
-from .decode import DEFAULT_PIXEL_LIMIT, BadImage, UndecodableError, decode, stretch
+from .decode import DEFAULT_PIXEL_LIMIT, decode, decode_picture, stretch
 from .entry import IdRule
 from .files import DEFAULT_BYTE_LIMIT, read_file
 from .open import Place, open_source
+from .picture import BadImage, Picture, UndecodableError
 from .source import Image, Source, describe_ignored
 from .stamps import StampKind, Stamps
 from .thumbnail import thumbnail
@@ -14,12 +15,14 @@ __all__ = [
     "BadImage",
     "IdRule",
     "Image",
+    "Picture",
     "Place",
     "Source",
     "StampKind",
     "Stamps",
     "UndecodableError",
     "decode",
+    "decode_picture",
     "describe_ignored",
     "open_source",
     "read_file",

@@ -1,9 +1,10 @@
 """Bytes to pixels: the one definition of decoding and of preprocessing.
 
 =====================  ==================================================================================================
-JPEG, 1 or 3 channels  OpenCV (libjpeg-turbo); decoded at 1/2, 1/4 or 1/8 of its size when both sides stay at least twice as
-                       long as the network's square
-everything else        Pillow: PNG, WebP, GIF, BMP, TIFF, JPEG 2000, AVIF, PPM, and JPEG with 4 channels
+JPEG, 1 or 3 channels  libjpeg-turbo; decoded at 1/2, 1/4 or 1/8 of its size when both sides stay at least twice as long as
+                       the network's square
+everything else        Pillow: PNG, WebP, GIF, BMP, TIFF, BigTIFF, JPEG 2000, AVIF, PNM, JPEG with 4 channels; and, with the
+                       extra ``heif``, HEIC
 EXIF orientation       applied
 CMYK, YCCK, LAB        converted by Pillow's formulas, colour profiles are not used
 grey, palette          to RGB
@@ -12,81 +13,88 @@ alpha                  laid over white
 1 bit                  black and white
 float, 32-bit integer  refused: they have no defined range
 animated               the first frame
-truncated, empty       refused
+empty, truncated       refused; a JPEG is truncated when no end marker follows its scan
+damaged                decoded, with what is wrong: a JPEG with an end marker of which libjpeg warns or whose scans are
+                       incomplete; wrong checksums in PNG and in TIFF by deflate; a part of a TIFF of which libjpeg warns.
+                       What has no whole row of blocks left is refused. Damage that still decodes shows in no other format
 =====================  ==================================================================================================
 
 Preprocessing stretches the picture to the network's square: by area averaging along a side that shrinks to half or less,
 bilinear otherwise. (Averaging by less than two took longer than decoding, and micro-AP was 0.672 with it and 0.674 without.)
-"""
 
-import io
-from dataclasses import dataclass
-from functools import cache
+Memory, beside the encoded bytes: up to 8 bytes per pixel of the picture (2 for grey); 20 for JPEG 2000, 16 for WebP, 10 for
+AVIF and HEIC. A JPEG takes 7 per pixel of the reduced picture, a progressive one 9 of the whole. ``pixel_limit`` bounds the
+pixels of one image, and also those of all images that the process decodes at one time: others wait.
+"""
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
 
 from .formats import is_jpeg
-from .jpeg import JpegHeader, read_jpeg_header
+from .in_flight import in_flight
+from .jpeg import read_jpeg_header
+from .picture import Picture, Pixels, UndecodableError, check_size
+from .turbo import JpegFile
+from .with_pillow import PillowFile
 
 DEFAULT_PIXEL_LIMIT = 1 << 27
-"""134 million pixels: more than any camera's picture, and at most 400 MB once decoded."""
-
-Pixels = NDArray[np.uint8]
-
-# Everything else Pillow could open is left out: some of it, such as EPS, is handed to other programs.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "AVIF", "PPM")
+"""134 million pixels: more than any camera's picture, and about 1 GB while it is decoded (PNG)."""
 
 cv2.setNumThreads(1)  # images are decoded side by side; OpenCV must not split one of them as well
 
-# Measured on 23 photographs of 0.4 to 1.6 megapixels, against decoding in full: at least 1 x the square, descriptors at a
-# cosine of 0.983 (median) and 1.9 times as fast; 2 x, 0.9986 and 1.4 times.
-_REDUCED_MARGIN = 2
 _AVERAGING = 2
-_REDUCED = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class BadImage:
-    """An image that could not be turned into pixels, and why, in one line."""
-
-    id: str
-    reason: str
-
-
-class UndecodableError(Exception):
-    """Bytes that are not a usable image; the text is the reason."""
 
 
 def decode(data: bytes, size: int, *, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> Pixels:
-    """Image bytes -> uint8 RGB [size, size, 3].
+    """Image bytes -> uint8 RGB [size, size, 3], damaged or not.
 
     Raises: UndecodableError with the reason.
     """
-    return stretch(decode_full(data, size, pixel_limit), size)
+    return decode_picture(data, size, pixel_limit=pixel_limit).pixels
+
+
+def decode_picture(data: bytes, size: int, *, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> Picture:
+    """Image bytes -> uint8 RGB [size, size, 3], and what is wrong with the image.
+
+    Raises: UndecodableError with the reason.
+    """
+    file = _open(data, pixel_limit)
+    with in_flight(file.pixels_in_flight(size), pixel_limit):
+        return _prepared(file, size)
 
 
 def decode_full(data: bytes, least: int, pixel_limit: int) -> Pixels:
-    """Image bytes -> uint8 RGB [H, W, 3], both sides at least ``least`` where the picture's own are."""
+    """Image bytes -> uint8 RGB [H, W, 3]; a JPEG may be reduced as long as its sides stay at least ``2 * least``.
+
+    Raises: UndecodableError with the reason.
+    """
+    file = _open(data, pixel_limit)
+    with in_flight(file.pixels_in_flight(least), pixel_limit):
+        return _to_rgb(file.decode(least).pixels)
+
+
+def _open(data: bytes, pixel_limit: int) -> JpegFile | PillowFile:
     if not data:
         raise UndecodableError("empty file")
     header = read_jpeg_header(data) if is_jpeg(data) else None
-    if header is not None and header.channels in (1, 3) and header.complete:
-        _check_size(header.width, header.height, pixel_limit)
-        return _decode_jpeg(data, least, header)
-    return _decode_with_pillow(data, pixel_limit)
+    if header is None or header.channels not in (1, 3) or not header.complete:
+        return PillowFile(data, pixel_limit)
+    check_size(header.width, header.height, pixel_limit)
+    return JpegFile(data, header)
+
+
+def _prepared(file: JpegFile | PillowFile, size: int) -> Picture:
+    """In a function of its own, so that the pixels in full are gone when it ends."""
+    picture = file.decode(size)
+    return Picture(_to_rgb(stretch(picture.pixels, size)), picture.damage)
+
+
+def _to_rgb(pixels: Pixels) -> Pixels:
+    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
 def stretch(pixels: Pixels, size: int) -> Pixels:
-    """uint8 [H, W, 3] -> [size, size, 3]."""
+    """uint8 [H, W, 3] -> [size, size, 3]; grey [H, W] -> [size, size]."""
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
         return np.ascontiguousarray(pixels)
@@ -100,60 +108,3 @@ def stretch(pixels: Pixels, size: int) -> Pixels:
 
 def _resize(pixels: Pixels, width: int, height: int, method: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=method), np.uint8)
-
-
-def _check_size(width: int, height: int, pixel_limit: int) -> None:
-    if width * height > pixel_limit:
-        raise UndecodableError(f"{width} x {height} pixels exceed the limit of {pixel_limit}")
-    if width == 0 or height == 0:
-        raise UndecodableError("no pixels")
-
-
-def _decode_jpeg(data: bytes, least: int, header: JpegHeader) -> Pixels:
-    shortest = min(header.width, header.height)
-    factor = next(factor for factor in (8, 4, 2, 1) if shortest >= _REDUCED_MARGIN * factor * least or factor == 1)
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _REDUCED[factor])
-    except cv2.error as error:
-        raise UndecodableError(f"corrupt JPEG: {error.err}") from None
-    if pixels is None:
-        raise UndecodableError("corrupt JPEG")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _decode_with_pillow(data: bytes, pixel_limit: int) -> Pixels:
-    try:
-        image = Pillow.open(io.BytesIO(data), formats=_available_formats())
-        _check_size(*image.size, pixel_limit)
-        image.load()
-        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
-    except UndecodableError:
-        raise
-    except UnidentifiedImageError:
-        raise UndecodableError("not an image, or of an unknown format") from None
-    except Pillow.DecompressionBombError:
-        raise UndecodableError(f"more pixels than the limit of {pixel_limit}") from None
-    except Exception as error:  # decoders of damaged files raise whatever they come across
-        raise UndecodableError(f"corrupt or truncated image: {error}".splitlines()[0]) from None
-
-
-@cache
-def _available_formats() -> tuple[str, ...]:
-    """Those of the formats that this build of Pillow has; it trips over the name of one it lacks."""
-    Pillow.init()
-    return tuple(name for name in _FORMATS if name in Pillow.OPEN)
-
-
-def _to_rgb(image: Pillow.Image) -> Pillow.Image:
-    if image.mode == "F":
-        raise UndecodableError("floating-point pixels have no defined range")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 0xFFFF:
-            raise UndecodableError("32-bit integer pixels have no defined range")
-        return Pillow.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Pillow.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Pillow.alpha_composite(white, image)
-    return image.convert("RGB")

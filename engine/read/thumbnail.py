@@ -2,7 +2,8 @@
 
 import cv2
 
-from .decode import DEFAULT_PIXEL_LIMIT, UndecodableError, decode_full
+from .decode import DEFAULT_PIXEL_LIMIT, decode_full
+from .picture import UndecodableError
 
 
 def thumbnail(data: bytes, longest: int = 220) -> bytes | None:

@@ -1,7 +1,7 @@
-"""Descriptor files: HDF5 with ``descriptors`` float32 [N, D], ``ids`` [N] and ``failed`` [(id, reason)]."""
+"""Descriptor files: HDF5 with ``descriptors`` float32 [N, D], ``ids`` [N], and ``failed`` and ``damaged`` [(id, reason)]."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -13,7 +13,7 @@ from .atomic import reason
 from .hdf5 import new_hdf5
 
 _TEXT = h5py.string_dtype("utf-8")
-_FAILED = np.dtype([("id", _TEXT), ("reason", _TEXT)])
+_REASONS = np.dtype([("id", _TEXT), ("reason", _TEXT)])
 _SLICE_ROWS = 1 << 15
 
 
@@ -23,10 +23,12 @@ def write_descriptors(
     shape: tuple[int, int],
     failed: list[tuple[str, str]],
     attributes: Mapping[str, str | int],
+    damaged: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write a descriptor file whole or not at all.
 
-    parts: consecutive (ids, rows [n, D]); shape: (N, D) of all of them together.
+    parts: consecutive (ids, rows [n, D]); shape: (N, D) of all of them together. failed: (id, reason) of images without a row;
+    damaged: of those that are not what they were, with a row or without.
     Raises: StoreError.
     """
     with new_hdf5(path) as file:
@@ -37,7 +39,8 @@ def write_descriptors(
             descriptors[start : start + len(rows)] = rows
             ids[start : start + len(rows)] = names
             start += len(rows)
-        file.create_dataset("failed", data=np.array(failed, _FAILED))
+        file.create_dataset("failed", data=np.array(failed, _REASONS))
+        file.create_dataset("damaged", data=np.array(list(damaged), _REASONS))
         file.attrs.update(attributes)
 
 
@@ -81,9 +84,16 @@ class DescriptorFile:
 
     def failed(self) -> list[tuple[str, str]]:
         """(id, reason) of every image that has no row."""
-        if "failed" not in self._file:
+        return self._reasons("failed")
+
+    def damaged(self) -> list[tuple[str, str]]:
+        """(id, reason) of every image that is not what it was; those that were left out are among ``failed`` too."""
+        return self._reasons("damaged")
+
+    def _reasons(self, name: str) -> list[tuple[str, str]]:
+        if name not in self._file:
             return []
-        return [(name.decode(), why.decode()) for name, why in self._file["failed"][:].tolist()]
+        return [(image.decode(), why.decode()) for image, why in self._file[name][:].tolist()]
 
     def __enter__(self) -> "DescriptorFile":
         return self

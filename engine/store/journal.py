@@ -2,7 +2,7 @@
 
 HDF5 files do not survive a kill in the middle of a write, so a run appends its rows to a plain log and turns it into HDF5 at
 the end. The first line is a mark and JSON that says what run this is; slices follow, each
-``<magic, length of the list, length of the rows, crc32 of both>`` + JSON [stamp, list of items] + float32 rows, flushed to
+``<magic, length of the list, length of the rows, crc32 of both>`` + JSON [stamp, items, damage] + float32 rows, flushed to
 the disk one by one. A slice that was cut off fails its checksum and is dropped on resume, with all that follows it.
 """
 
@@ -14,7 +14,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,11 +33,13 @@ _MARK = b"copytrace journal "
 class Slice:
     """A run of images in the order of the source: ids with None (embedded) or the reason they failed, and the rows [n, D].
 
-    stamp: what the source was like up to and with these images, by which they are recognised on resume.
+    damaged: (id, reason) of those among them, embedded or not, whose pixels are not what they were. stamp: what the source was
+    like up to and with these images, by which they are recognised on resume.
     """
 
     items: list[tuple[str, str | None]]
     rows: NDArray[np.float32]
+    damaged: list[tuple[str, str]] = field(default_factory=list)
     stamp: str = ""
 
 
@@ -67,7 +69,7 @@ class Journal:
 
     def append(self, part: Slice) -> None:
         """Add a slice and wait until it is on the disk. Raises: StoreError."""
-        items = json.dumps([part.stamp, part.items]).encode()
+        items = json.dumps([part.stamp, part.items, part.damaged]).encode()
         rows = np.ascontiguousarray(part.rows, np.float32).tobytes()
         head = _HEAD.pack(_MAGIC, len(items), len(rows), zlib.crc32(rows, zlib.crc32(items)))
         end = self._file.tell()
@@ -186,18 +188,20 @@ def _check_ours(file: BinaryIO, path: Path, status: os.stat_result) -> None:
 
 def _parse(items: bytes, rows: bytes, dimension: int) -> Slice:
     """Raises: ValueError, TypeError or RecursionError for what no run writes."""
-    stamp, listed = json.loads(items)
-    pairs = [(name, why) for name, why in listed]
+    stamp, listed, damages = json.loads(items)
+    pairs, damaged = ([(name, why) for name, why in part] for part in (listed, damages))
     if not isinstance(stamp, str) or not all(
         isinstance(name, str) and isinstance(why, str | None) for name, why in pairs
     ):
         raise ValueError("ids, reasons and stamps must be text")
+    if not all(isinstance(name, str) and isinstance(why, str) for name, why in damaged):
+        raise ValueError("ids and what is damaged must be text")
     values = np.frombuffer(rows, np.float32).reshape(-1, dimension)
     if len(values) != sum(why is None for _, why in pairs):
         raise ValueError(f"{len(values)} rows for {sum(why is None for _, why in pairs)} images")
     if not np.isfinite(values).all():
         raise ValueError("rows that are not finite")
-    return Slice(pairs, values, stamp=stamp)
+    return Slice(pairs, values, damaged, stamp)
 
 
 def _read_line(file: BinaryIO) -> bytes:
