@@ -72,7 +72,7 @@ void add_unit_difference(const float* a, const float* b, std::size_t size, doubl
 }
 
 template <int Width, int Rows>
-constexpr TileKernel make_kernel(const char* name, std::uint32_t (*above)(const float*, float)) {
+constexpr TileKernel make_kernel(const char* name, std::uint32_t (*above)(const float*, const float*, float)) {
   static_assert(Rows <= static_cast<int>(kMaxTileRows));
   return {name, Rows, &multiply<Width, Rows>, above, &squared_length, &add_unit_difference, nullptr, nullptr};
 }

