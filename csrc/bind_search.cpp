@@ -9,7 +9,6 @@
 
 #include "arrays.hpp"
 #include "dispatch.hpp"
-#include "distance.hpp"
 #include "nearest_search.hpp"
 #include "references.hpp"
 

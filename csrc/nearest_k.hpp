@@ -15,7 +15,8 @@ class NearestK {
   // True where `last` changed: a newcomer must come before it from now on.
   bool add(const Item& item) {
     kept_.push_back(item);
-    if (kept_.size() < k_ + std::max<std::size_t>(k_, 32)) return false;
+    // A tight bound turns most newcomers away; trimming more often than this costs more than that saves.
+    if (kept_.size() < k_ + std::max<std::size_t>(k_ / 4, 32)) return false;
     return trim();
   }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "nearest_k.hpp"
@@ -39,8 +40,6 @@ class NearestSearch {
   std::vector<FoundPair> result();
 
  private:
-  using Best = NearestK<RankedNeighbour>;
-
   struct Block {
     const References& references;
     std::int64_t first;
@@ -48,14 +47,16 @@ class NearestSearch {
     const std::uint8_t* alive;
   };
 
-  void search(const Block& block, std::size_t begin, std::size_t end, Panels panels, Best* best, float* thresholds,
-              const TileKernel& kernel) const;
+  // Calls found(query, neighbour) for all that may be among the k nearest.
+  template <typename Found>
+  void search(const Block& block, std::size_t begin, std::size_t end, Panels panels, const TileKernel& kernel,
+              const Found& found) const;
 
   std::mutex running_;
   std::vector<float> data_;
   Queries queries_;
   std::size_t k_;
-  std::vector<Best> best_;
+  std::vector<NearestK<RankedNeighbour>> best_;
 };
 
 }  // namespace copytrace

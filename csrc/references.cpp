@@ -6,7 +6,6 @@
 #include <limits>
 #include <stdexcept>
 
-#include "distance.hpp"
 #include "parallel.hpp"
 
 namespace copytrace {
@@ -34,6 +33,9 @@ std::vector<float> halves(const std::vector<double>& squares) {
   return result;
 }
 
+// Scores must exceed a threshold, not only reach it.
+float below(double score) { return std::nextafter(static_cast<float>(score), -std::numeric_limits<float>::infinity()); }
+
 struct TooMany {};
 
 }  // namespace
@@ -48,11 +50,18 @@ References::References(const float* rows, std::size_t count, std::size_t size, c
     : rows_(rows, count, size, {}, halves(squares)),
       longest_square_(count == 0 ? 0.0 : *std::max_element(squares.begin(), squares.end())) {}
 
-// The bound is that of |q|^2 + |r|^2 - 2 q.r added up in float32, four times over.
+// That of |q|^2 + |r|^2 - 2 q.r added up in float32, four times over.
+double References::rounding(double query_square) const {
+  return 4.0 * static_cast<double>(size() + 8) * std::ldexp(query_square + longest_square_, -24);
+}
+
 float References::threshold(double query_square, double limit) const {
-  const double rounding = 4.0 * static_cast<double>(size() + 8) * std::ldexp(query_square + longest_square_, -24);
-  const auto exact = static_cast<float>((query_square - (limit + rounding)) / 2.0);
-  return std::nextafter(exact, -std::numeric_limits<float>::infinity());  // scores must exceed it, not only reach it
+  return below((query_square - (limit + rounding(query_square))) / 2.0);
+}
+
+// Two scores may each be wrong by half of the bound on distances.
+float References::threshold_beside(double query_square, float score) const {
+  return below(score - rounding(query_square));
 }
 
 std::optional<std::vector<FoundPair>> References::within(const Queries& queries, double limit, std::size_t most,
@@ -66,9 +75,9 @@ std::optional<std::vector<FoundPair>> References::within(const Queries& queries,
     std::vector<float> thresholds(end - begin);
     for (std::size_t i = begin; i < end; ++i) thresholds[i - begin] = threshold(queries.squares[i], limit);
     propose(queries, begin, end, grid.panels(number), thresholds.data(), kernel,
-            [&](std::size_t query, std::size_t row) {
+            [&](std::size_t query, std::size_t row, float) {
               if (alive != nullptr && alive[row] == 0) return;
-              const double distance = squared_distance(queries.row(query), this->row(row), size());
+              const double distance = kernel.squared_distance(queries.row(query), this->row(row), size());
               if (!(distance <= limit)) return;
               if (total.fetch_add(1, std::memory_order_relaxed) >= most) throw TooMany();
               parts[number].push_back({static_cast<std::int64_t>(query), static_cast<std::int64_t>(row), distance});

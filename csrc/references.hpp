@@ -45,8 +45,11 @@ class References {
   // What a row's score for this query exceeds wherever their squared distance is at most `limit`.
   float threshold(double query_square, double limit) const;
 
-  // Calls hit(query, row) for queries begin <= query < end wherever the score may exceed thresholds[query - begin], and
-  // surely wherever it does. A hit may raise the threshold.
+  // The same where a row may be among those whose score, as computed, is at least `score`.
+  float threshold_beside(double query_square, float score) const;
+
+  // Calls hit(query, row, score) for queries begin <= query < end wherever score > thresholds[query - begin], the score
+  // being computed in float32. A hit may raise the threshold.
   template <typename Hit>
   void propose(const Queries& queries, std::size_t begin, std::size_t end, Panels panels, const float* thresholds,
                const TileKernel& kernel, const Hit& hit) const {
@@ -54,12 +57,14 @@ class References {
     const std::size_t count = end - begin;
     if (rows_.filtered_by(kernel)) {
       const QuantisedGroups left(data, count, size(), kernel.rows, rows_.quantised());
-      filter_tiles(left, count, rows_, panels, kernel, thresholds,
-                   [&](std::size_t query, std::size_t row) { hit(begin + query, row); });
+      filter_tiles(left, count, rows_, panels, kernel, thresholds, [&](std::size_t query, std::size_t row) {
+        const float score = kernel.dot(data + query * size(), this->row(row), size()) - rows_.offset(row);
+        if (score > thresholds[query]) hit(begin + query, row, score);
+      });
     } else {
       const PackedRows left(data, count, size(), kernel.rows);
       scan_tiles(left, rows_, panels, kernel, thresholds,
-                 [&](std::size_t query, std::size_t row, float) { hit(begin + query, row); });
+                 [&](std::size_t query, std::size_t row, float score) { hit(begin + query, row, score); });
     }
   }
 
@@ -71,6 +76,9 @@ class References {
 
  private:
   References(const float* rows, std::size_t count, std::size_t size, const std::vector<double>& squares);
+
+  // Bound on the error of a squared distance computed as |q|^2 - 2 score.
+  double rounding(double query_square) const;
 
   ScannedRows rows_;
   double longest_square_;

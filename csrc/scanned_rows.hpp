@@ -23,6 +23,7 @@ class ScannedRows {
   std::size_t panels() const { return (count_ + kPanelRows - 1) / kPanelRows; }
   const float* row(std::size_t index) const { return rows_.data() + index * size_; }
   float scale(std::size_t index) const { return scales_.empty() ? 1.0f : scales_[index]; }
+  float offset(std::size_t index) const { return offsets_[index]; }
   const float* offsets(std::size_t panel) const { return offsets_.data() + panel * kPanelRows; }
 
   // Whether a kernel scans the bytes.

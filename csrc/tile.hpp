@@ -1,6 +1,6 @@
-// The inner loops of the core: a few rows times a packed panel of 32 rows, the comparison that follows, and two sums.
-// One implementation per instruction set; all of them add the products of one pair in the same order, so a result never
-// depends on where in a batch its row stood.
+// The inner loops of the core: a few rows times a packed panel of 32 rows, the comparison that follows, and sums over
+// rows. One implementation per instruction set; all of them add the products of one pair in the same order, so a result
+// never depends on where in a batch its row stood.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -33,6 +33,8 @@ struct TileKernel {
   // Bit c is set where products[c] - offsets[c] > threshold, c < 32.
   std::uint32_t (*above)(const float* products, const float* offsets, float threshold);
   double (*squared_length)(const float* row, std::size_t size);
+  // Sum of (a[i] - b[i])^2 in float64. Never fused: every instruction set gets the same bits.
+  double (*squared_distance)(const float* a, const float* b, std::size_t size);
   // sum += (a - b) / ||a - b||; nothing where a equals b, since no direction leads from one to the other.
   void (*add_unit_difference)(const float* a, const float* b, std::size_t size, double* sum);
   // Only where the processor multiplies bytes fast, null elsewhere. Bit c of masks[r] is set where

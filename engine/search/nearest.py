@@ -5,7 +5,9 @@ import numpy as np
 from .. import _core
 from ..errors import SearchError
 from ..threads import cpu_count
-from .pairs import REFERENCE_ROWS, Indices, Pairs, Rows, blocks, check_dimensions, load
+from .pairs import Indices, Pairs, Rows, blocks, check_dimensions, load
+
+_BLOCK = 16_384  # references at a time: the more, the fewer are looked at in float64
 
 
 def nearest_pairs(
@@ -30,8 +32,8 @@ def nearest_pairs(
     by_id = np.argsort(np.asarray(query_ranks))
     search = _core.NearestSearch(load(queries, 0, queries.shape[0])[by_id], min(k, max(references.shape[0], 1)))
     ranks = np.ascontiguousarray(reference_ranks, np.int64)
-    for start, rows in blocks(references, REFERENCE_ROWS):
-        search.add(_core.References(rows), start, ranks[start : start + len(rows)], threads=threads or cpu_count())
+    for start, block in blocks(references, _BLOCK):
+        search.add(_core.References(block), start, ranks[start : start + len(block)], threads=threads or cpu_count())
     found, rows, distances = search.result()
     pairs = Pairs(by_id[found], rows, distances)
     return pairs[np.argsort(distances, kind="stable")]

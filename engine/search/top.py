@@ -119,4 +119,5 @@ def _guess_limit(queries: Float32, references: Rows, wanted: int) -> float:
         return np.inf
     # The sample is computed in float32; the limit may only be too wide by its rounding, never too narrow.
     longest = float((sample**2).sum(1).max()) + float((rows**2).sum(1).max())
-    return float(np.partition(distances, rank, axis=None)[rank]) + 4.0 * (rows.shape[1] + 8) * 2.0**-24 * longest
+    rounding = 4.0 * (rows.shape[1] + 8) * 2.0**-24 * longest
+    return float(np.partition(distances, rank, axis=None)[rank] + rounding)
