@@ -33,12 +33,18 @@ BATCH = 1024  # photographs, two views of each
 def embed_pictures(networks: Sequence[OrtNetwork], pictures: Sequence[Pixels]) -> Float32:
     """Pictures uint8 [H, W, 3] of any sizes -> the networks' embeddings side by side, float32 [N, sum of E]."""
     return np.concatenate(
-        [network(np.stack([stretch(picture, network.input_size) for picture in pictures])) for network in networks], axis=1
+        [network(np.stack([stretch(picture, network.input_size) for picture in pictures])) for network in networks],
+        axis=1,
     )
 
 
 def view_embeddings(
-    networks: Sequence[OrtNetwork], photographs: Photographs, count: int, views: int, seed: int, say: Callable[[str], None]
+    networks: Sequence[OrtNetwork],
+    photographs: Photographs,
+    count: int,
+    views: int,
+    seed: int,
+    say: Callable[[str], None],
 ) -> Float32:
     """Embeddings [count, views, sum of E] of photographs, the first view clean, the others from the wide attacks."""
     size = max(network.input_size for network in networks)
