@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(wildcard csrc/* csrc/*/*) engine/search/_pairs.pyx setup.py pyproject.toml
+SOURCES := $(wildcard csrc/* csrc/*/*) setup.py pyproject.toml
 
 .PHONY: demo test dev lint format bench clean
 

@@ -1,14 +1,13 @@
 """Builds the compiled modules and maps the repository's folders into the package ``copytrace``.
 
 Everything declarative is in pyproject.toml; this file holds what cannot be said there: the native core (C++ through
-pybind11), the Cython module, and the mapping of packages, whose root is the repository itself.
+pybind11) and the mapping of packages, whose root is the repository itself.
 """
 
 from pathlib import Path
 
-from Cython.Build import cythonize
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
-from setuptools import Extension, find_packages, setup
+from setuptools import find_packages, setup
 
 FOLDERS = ("engine", "export", "train")
 
@@ -37,15 +36,12 @@ training = Pybind11Extension(
     cxx_std=17,
     extra_compile_args=CPP_FLAGS,
 )
-pairs = Extension("copytrace.engine.search._pairs", ["engine/search/_pairs.pyx"], extra_compile_args=["-O3"])
 
 setup(
     packages=packages(),
     package_dir={f"copytrace.{folder}": folder for folder in FOLDERS},
     package_data={
         "copytrace.engine": ["py.typed", "bundles/*/*", "photos/**/*", "score/templates/*", "*.pyi"],
-        "copytrace.engine.search": ["*.pyi"],
     },
-    exclude_package_data={"": ["*.pyx", "*.cpp", "*.c"]},
-    ext_modules=[core, training, *cythonize([pairs], language_level=3)],
+    ext_modules=[core, training],
 )

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
-#include "nearest.hpp"
+#include "nearest_k.hpp"
 #include "parallel.hpp"
 #include "scan_tiles.hpp"
 
@@ -33,11 +34,14 @@ std::vector<float> inverse_lengths(const float* rows, std::size_t count, std::si
 
 }  // namespace
 
+void Normalisation::check() const {
+  if (method != 1 && method != 2) throw std::invalid_argument("method must be 1 or 2");
+  if (!std::isfinite(beta)) throw std::invalid_argument("beta must be finite");
+  if (cosines == 0 || directions == 0) throw std::invalid_argument("cosines and directions must be at least 1");
+}
+
 Bank::Bank(const float* rows, std::size_t count, std::size_t size)
-    : rows_(rows),
-      inverse_lengths_(inverse_lengths(rows, count, size)),
-      packed_(rows, count, size, kPanelRows, inverse_lengths_.data()),
-      quantised_(rows, count, size, inverse_lengths_.data()) {
+    : rows_(rows, count, size, inverse_lengths(rows, count, size), {}) {
   if (count == 0) throw std::invalid_argument("the bank is empty; give at least one descriptor");
 }
 
@@ -48,29 +52,33 @@ std::vector<std::vector<Neighbour>> Bank::search_block(const float* queries, std
     const float scale = inverse_length(queries + i * size(), size(), kernel);
     for (std::size_t k = 0; k < size(); ++k) unit[i * size() + k] = queries[i * size() + k] * scale;
   }
-  std::vector<NearestK> best(count, NearestK(k));
-  const auto threshold = [&](std::size_t query) { return best[query].threshold(); };
+  std::vector<NearestK<Neighbour>> best(count, NearestK<Neighbour>(k));
+  std::vector<float> thresholds(count, -std::numeric_limits<float>::infinity());
   const auto add = [&](std::size_t query, std::size_t row, float score) {
-    best[query].add(score, static_cast<std::int64_t>(row));
+    if (best[query].add({score, static_cast<std::int64_t>(row)})) thresholds[query] = best[query].last().cosine;
   };
-  if (kernel.filter == nullptr) {
-    scan_tiles(PackedRows(unit.data(), count, size(), kernel.rows), packed_, kernel, threshold, add);
-  } else {
-    const QuantisedGroups left(unit.data(), count, size(), kernel.rows, quantised_);
-    filter_tiles(left, count, quantised_, this->count(), kernel, threshold, [&](std::size_t query, std::size_t row) {
-      const float score =
-          kernel.dot(unit.data() + query * size(), rows_ + row * size(), size()) * inverse_lengths_[row];
-      if (score > threshold(query)) add(query, row, score);
+  const Panels all{0, rows_.panels()};
+  if (rows_.filtered_by(kernel)) {
+    const QuantisedGroups left(unit.data(), count, size(), kernel.rows, rows_.quantised());
+    filter_tiles(left, count, rows_, all, kernel, thresholds.data(), [&](std::size_t query, std::size_t row) {
+      const float score = kernel.dot(unit.data() + query * size(), rows_.row(row), size()) * rows_.scale(row);
+      if (score > thresholds[query]) add(query, row, score);
     });
+  } else {
+    scan_tiles(PackedRows(unit.data(), count, size(), kernel.rows), rows_, all, kernel, thresholds.data(), add);
   }
   std::vector<std::vector<Neighbour>> result(count);
   for (std::size_t i = 0; i < count; ++i) result[i] = best[i].sorted();
   return result;
 }
 
+void Bank::check_k(std::size_t k) const {
+  if (k == 0 || k > count()) throw std::invalid_argument("k must be between 1 and the number of bank rows");
+}
+
 void Bank::nearest(const float* queries, std::size_t count, std::size_t k, float* cosines, std::int64_t* indices,
                    const TileKernel& kernel, std::size_t threads) const {
-  if (k == 0 || k > this->count()) throw std::invalid_argument("k must be between 1 and the number of bank rows");
+  check_k(k);
   parallel_blocks(count, rows_per_block(count, kScanRows, kernel.rows, threads), threads,
                   [&](std::size_t begin, std::size_t end) {
                     const auto found = search_block(queries + begin * size(), end - begin, k, kernel);
@@ -95,7 +103,7 @@ void Bank::move_query(const float* query, const std::vector<Neighbour>& nearest,
   }
   std::vector<double> direction(size(), 0.0);
   const std::size_t used = std::min(how.directions, nearest.size());
-  const auto row_of = [&](std::size_t k) { return rows_ + static_cast<std::size_t>(nearest[k].row) * size(); };
+  const auto row_of = [&](std::size_t k) { return rows_.row(static_cast<std::size_t>(nearest[k].row)); };
   for (std::size_t k = 0; k < used; ++k) {
     if (k + 2 < used) prefetch_share(row_of(k + 2), size(), 0, 1);
     kernel.add_unit_difference(query, row_of(k), size(), direction.data());
@@ -115,8 +123,7 @@ void Bank::normalise_block(const float* queries, std::size_t count, const Normal
 
 void Bank::normalise(const float* queries, std::size_t count, const Normalisation& how, float* out,
                      const TileKernel& kernel, std::size_t threads) const {
-  if (how.method != 1 && how.method != 2) throw std::invalid_argument("method must be 1 or 2");
-  if (how.cosines == 0 || how.directions == 0) throw std::invalid_argument("cosines and directions must be at least 1");
+  how.check();
   parallel_blocks(count, rows_per_block(count, kScanRows, kernel.rows, threads), threads,
                   [&](std::size_t begin, std::size_t end) {
                     normalise_block(queries + begin * size(), end - begin, how, out + begin * size(), kernel);

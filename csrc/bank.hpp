@@ -5,8 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "packed.hpp"
-#include "quantised.hpp"
+#include "scanned_rows.hpp"
 #include "tile.hpp"
 
 namespace copytrace {
@@ -14,6 +13,11 @@ namespace copytrace {
 struct Neighbour {
   float cosine;
   std::int64_t row;
+
+  // Whether this one comes first.
+  bool operator<(const Neighbour& other) const {
+    return cosine != other.cosine ? cosine > other.cosine : row < other.row;
+  }
 };
 
 // Method 1 scales the query by 1 + beta sqrt(C); method 2 moves it by beta sqrt(C) along its mean direction away from
@@ -23,22 +27,27 @@ struct Normalisation {
   float beta;
   std::size_t cosines;
   std::size_t directions;
+
+  // Throws std::invalid_argument on another method, beta that is not finite, or nothing to average over.
+  void check() const;
 };
 
 class Bank {
  public:
-  // `rows` [count, size] must outlive the bank: method 2 reads the rows themselves, the search a packed, unit-length
-  // copy.
+  // Copies `rows` [count, size]. Throws std::invalid_argument when there is none, or one is not finite.
   Bank(const float* rows, std::size_t count, std::size_t size);
 
-  std::size_t count() const { return packed_.rows(); }
-  std::size_t size() const { return packed_.depth(); }
+  std::size_t count() const { return rows_.count(); }
+  std::size_t size() const { return rows_.size(); }
 
-  // The k rows of greatest cosine, equal ones in row order: cosines and indices [queries, k], k <= count().
+  // Throws std::invalid_argument unless 1 <= k <= count().
+  void check_k(std::size_t k) const;
+
+  // The k rows of greatest cosine, equal ones in row order: cosines and indices [queries, k].
   void nearest(const float* queries, std::size_t count, std::size_t k, float* cosines, std::int64_t* indices,
                const TileKernel& kernel, std::size_t threads) const;
 
-  // queries [count, size] -> out [count, size]; may be the same memory.
+  // queries [count, size] -> out [count, size], which may be the same memory.
   void normalise(const float* queries, std::size_t count, const Normalisation& how, float* out,
                  const TileKernel& kernel, std::size_t threads) const;
 
@@ -51,10 +60,7 @@ class Bank {
   void move_query(const float* query, const std::vector<Neighbour>& nearest, const Normalisation& how, float* out,
                   const TileKernel& kernel) const;
 
-  const float* rows_;
-  std::vector<float> inverse_lengths_;
-  PackedRows packed_;
-  QuantisedPanels quantised_;
+  ScannedRows rows_;
 };
 
 }  // namespace copytrace

@@ -5,13 +5,20 @@
 #include <atomic>
 #include <cstddef>
 #include <exception>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace copytrace {
 
-// Calls work(begin, end) for consecutive blocks of `block` rows, on up to `threads` threads; the first exception is
-// rethrown.
+// Threads worth starting: more than there are processors only wait for each other. Small machines are allowed a few
+// more, so that tests can have them anywhere.
+inline std::size_t usable_threads(std::size_t wanted) {
+  return std::min(wanted, std::max<std::size_t>(std::thread::hardware_concurrency(), 8));
+}
+
+// Calls work(begin, end) for consecutive blocks of `block` rows, on up to `threads` threads, fewer where the system
+// refuses to start one; the first exception is rethrown.
 template <typename Work>
 void parallel_blocks(std::size_t rows, std::size_t block, std::size_t threads, const Work& work) {
   const std::size_t blocks = (rows + block - 1) / block;
@@ -27,14 +34,21 @@ void parallel_blocks(std::size_t rows, std::size_t block, std::size_t threads, c
     }
   };
   std::vector<std::thread> helpers;
-  for (std::size_t i = 1; i < std::min(threads, blocks); ++i) helpers.emplace_back(loop);
+  const std::size_t wanted = std::min(usable_threads(threads), blocks);
+  helpers.reserve(wanted);
+  try {
+    while (helpers.size() + 1 < wanted) helpers.emplace_back(loop);
+  } catch (const std::system_error&) {
+    // No more threads to be had: those that started, and this one, do it all.
+  }
   loop();
   for (std::thread& helper : helpers) helper.join();
   if (error) std::rethrow_exception(error);
 }
 
 // Rows a thread takes at a time: whole tiles, at most about `most`, the same number for every thread.
-inline std::size_t rows_per_block(std::size_t rows, std::size_t most, std::size_t tile_rows, std::size_t threads) {
+inline std::size_t rows_per_block(std::size_t rows, std::size_t most, std::size_t tile_rows, std::size_t wanted) {
+  const std::size_t threads = usable_threads(wanted);
   const std::size_t turns = std::max<std::size_t>((rows + threads * most - 1) / (threads * most), 1);
   const std::size_t share = (rows + threads * turns - 1) / (threads * turns);
   return std::max<std::size_t>((share + tile_rows - 1) / tile_rows, 1) * tile_rows;

@@ -12,6 +12,12 @@ namespace {
 // Rows projected together: half a megabyte of embeddings at 1280 dimensions.
 constexpr std::size_t kProjectionRows = 96;
 constexpr double kShortestSquared = 1e-60;  // of a row that has a direction
+
+void require_finite(const float* values, std::size_t count, const char* otherwise) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!std::isfinite(values[i])) throw std::invalid_argument(otherwise);
+  }
+}
 }  // namespace
 
 std::vector<float> Projection::inverse_roots(const float* eigenvalues, std::size_t count) {
@@ -28,12 +34,17 @@ std::vector<float> Projection::inverse_roots(const float* eigenvalues, std::size
 Projection::Projection(const float* mean, const float* components, const float* eigenvalues, std::size_t inputs,
                        std::size_t outputs)
     : weights_(components, outputs, inputs, kPanelRows, inverse_roots(eigenvalues, outputs).data()), bias_(outputs) {
+  require_finite(mean, inputs, "mean has NaN or infinite values");
+  require_finite(components, outputs * inputs, "components have NaN or infinite values");
+  require_finite(weights_.group(0), weights_.groups() * kPanelRows * inputs,
+                 "components / sqrt(eigenvalues) leave the range of float32");
   const std::vector<float> roots = inverse_roots(eigenvalues, outputs);
   for (std::size_t row = 0; row < outputs; ++row) {
     double sum = 0.0;
     for (std::size_t k = 0; k < inputs; ++k) sum += static_cast<double>(mean[k]) * components[row * inputs + k];
     bias_[row] = static_cast<float>(-sum * roots[row]);
   }
+  require_finite(bias_.data(), outputs, "the projected mean leaves the range of float32");
 }
 
 void normalise_row(float* row, std::size_t size, const TileKernel& kernel) {

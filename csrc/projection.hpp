@@ -10,7 +10,8 @@ namespace copytrace {
 
 class Projection {
  public:
-  // mean [inputs], components [outputs, inputs], eigenvalues [outputs]; eigenvalues must be positive and finite.
+  // mean [inputs], components [outputs, inputs], eigenvalues [outputs]. Throws std::invalid_argument when a value is
+  // not finite, or an eigenvalue not positive.
   Projection(const float* mean, const float* components, const float* eigenvalues, std::size_t inputs,
              std::size_t outputs);
 

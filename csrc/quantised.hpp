@@ -15,7 +15,7 @@ namespace copytrace {
 // wants.
 class QuantisedPanels {
  public:
-  // The rows are those of `data`, each multiplied by its `scale`.
+  // The rows are those of `data`, each multiplied by its `scale` (null: 1).
   QuantisedPanels(const float* data, std::size_t rows, std::size_t depth, const float* scale);
 
   std::size_t quads() const { return quads_; }
@@ -41,17 +41,16 @@ class QuantisedGroups {
                   const QuantisedPanels& right);
 
   const std::uint8_t* group(std::size_t index) const { return bytes_.data() + index * group_ * quads_ * 4; }
+  const float* scales(std::size_t index) const { return scales_.data() + index * group_; }
 
-  // What the integer product, times the right row's scale, exceeds wherever the real product exceeds `threshold`.
-  float limit(std::size_t row, float threshold) const {
-    return static_cast<float>((threshold - margins_[row]) * inverse_scales_[row]);
-  }
+  // What the score computed from bytes exceeds wherever the real one exceeds `threshold`.
+  float limit(std::size_t row, float threshold) const { return static_cast<float>(threshold - margins_[row]); }
 
  private:
   std::size_t group_;
   std::size_t quads_;
   std::vector<std::uint8_t> bytes_;
-  std::vector<double> inverse_scales_;
+  std::vector<float> scales_;
   std::vector<double> margins_;
 };
 

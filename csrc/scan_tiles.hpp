@@ -1,4 +1,4 @@
-// The loop that the bank's search and the scan share: every inner product above a threshold is visited, none is stored.
+// The loops that every search shares: each row whose score exceeds a query's threshold is visited, no score is stored.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -6,13 +6,20 @@
 
 #include "packed.hpp"
 #include "quantised.hpp"
+#include "scanned_rows.hpp"
 #include "tile.hpp"
 
 namespace copytrace {
 
-// Left rows scanned together: every panel comes from memory once for all of them, and they stay in the second-level
+// Queries scanned together: every panel comes from memory once for all of them, and they stay in the second-level
 // cache.
 inline constexpr std::size_t kScanRows = 384;
+
+// A run of panels of the scanned rows.
+struct Panels {
+  std::size_t begin;
+  std::size_t end;
+};
 
 // Asks for a share of the next panel while the current one is at work, so that it has come from memory when its turn
 // comes.
@@ -22,49 +29,55 @@ inline void prefetch_share(const float* panel, std::size_t floats, std::size_t p
     __builtin_prefetch(panel + i);
 }
 
-// Calls hit(left row, right row, product) wherever product > threshold(left row), right rows ascending for every left
-// row. `left` is packed in groups of kernel.rows, `right` in panels.
-template <typename Threshold, typename Hit>
-void scan_tiles(const PackedRows& left, const PackedRows& right, const TileKernel& kernel, const Threshold& threshold,
-                const Hit& hit) {
+// Calls hit(query, row, score) wherever score > thresholds[query], rows ascending for every query. `queries` are packed
+// in groups of kernel.rows. Thresholds are read again for every panel: a hit may raise them.
+template <typename Hit>
+void scan_tiles(const PackedRows& queries, const ScannedRows& rows, Panels panels, const TileKernel& kernel,
+                const float* thresholds, const Hit& hit) {
   alignas(64) float tile[kMaxTileRows * kPanelRows];
-  for (std::size_t panel = 0; panel < right.groups(); ++panel) {
+  const PackedRows& right = rows.packed();
+  for (std::size_t panel = panels.begin; panel < panels.end; ++panel) {
     const std::size_t first = panel * kPanelRows;
-    const std::uint32_t valid = panel_mask(right.rows() - first);
-    for (std::size_t group = 0; group < left.groups(); ++group) {
-      if (panel + 1 < right.groups()) {
-        prefetch_share(right.group(panel + 1), right.depth() * kPanelRows, group, left.groups());
+    const std::uint32_t valid = panel_mask(rows.count() - first);
+    const float* offsets = rows.offsets(panel);
+    for (std::size_t group = 0; group < queries.groups(); ++group) {
+      if (panel + 1 < panels.end) {
+        prefetch_share(right.group(panel + 1), right.depth() * kPanelRows, group, queries.groups());
       }
-      kernel.multiply(left.group(group), 1, kernel.rows, right.group(panel), right.depth(), tile);
-      const std::size_t row = group * kernel.rows;
-      for (std::size_t r = 0; r < std::min(kernel.rows, left.rows() - row); ++r) {
-        std::uint32_t hits = kernel.above(tile + r * kPanelRows, threshold(row + r)) & valid;
+      kernel.multiply(queries.group(group), 1, kernel.rows, right.group(panel), right.depth(), tile);
+      const std::size_t query = group * kernel.rows;
+      for (std::size_t r = 0; r < std::min(kernel.rows, queries.rows() - query); ++r) {
+        const float* products = tile + r * kPanelRows;
+        std::uint32_t hits = kernel.above(products, offsets, thresholds[query + r]) & valid;
         for (; hits != 0; hits &= hits - 1) {
           const auto column = static_cast<std::size_t>(__builtin_ctz(hits));
-          hit(row + r, first + column, tile[r * kPanelRows + column]);
+          hit(query + r, first + column, products[column] - offsets[column]);
         }
       }
     }
   }
 }
 
-// Calls hit(left row, right row) wherever the product may exceed threshold(left row), and surely wherever it does.
-template <typename Threshold, typename Hit>
-void filter_tiles(const QuantisedGroups& left, std::size_t left_rows, const QuantisedPanels& right,
-                  std::size_t right_rows, const TileKernel& kernel, const Threshold& threshold, const Hit& hit) {
+// Calls hit(query, row) wherever the score may exceed thresholds[query], and surely wherever it does; see above.
+template <typename Hit>
+void filter_tiles(const QuantisedGroups& queries, std::size_t count, const ScannedRows& rows, Panels panels,
+                  const TileKernel& kernel, const float* thresholds, const Hit& hit) {
   float limits[kMaxTileRows] = {};
   std::uint32_t masks[kMaxTileRows];
-  for (std::size_t first = 0; first < right_rows; first += kPanelRows) {
-    const std::size_t panel = first / kPanelRows;
-    const std::uint32_t valid = panel_mask(right_rows - first);
-    for (std::size_t row = 0; row < left_rows; row += kernel.rows) {
-      const std::size_t count = std::min(kernel.rows, left_rows - row);
-      for (std::size_t r = 0; r < count; ++r) limits[r] = left.limit(row + r, threshold(row + r));
-      kernel.filter(left.group(row / kernel.rows), right.panel(panel), right.quads(), right.corrections(panel),
-                    right.scales(panel), limits, masks);
-      for (std::size_t r = 0; r < count; ++r) {
+  const QuantisedPanels& right = rows.quantised();
+  for (std::size_t panel = panels.begin; panel < panels.end; ++panel) {
+    const std::size_t first = panel * kPanelRows;
+    const std::uint32_t valid = panel_mask(rows.count() - first);
+    for (std::size_t query = 0; query < count; query += kernel.rows) {
+      const std::size_t group = query / kernel.rows;
+      const std::size_t used = std::min(kernel.rows, count - query);
+      for (std::size_t r = 0; r < used; ++r) limits[r] = queries.limit(query + r, thresholds[query + r]);
+      kernel.filter({queries.group(group), queries.scales(group), right.panel(panel), right.corrections(panel),
+                     right.scales(panel), rows.offsets(panel), right.quads()},
+                    limits, masks);
+      for (std::size_t r = 0; r < used; ++r) {
         for (std::uint32_t hits = masks[r] & valid; hits != 0; hits &= hits - 1) {
-          hit(row + r, first + static_cast<std::size_t>(__builtin_ctz(hits)));
+          hit(query + r, first + static_cast<std::size_t>(__builtin_ctz(hits)));
         }
       }
     }

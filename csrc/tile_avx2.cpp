@@ -8,12 +8,12 @@ namespace copytrace {
 
 namespace {
 
-std::uint32_t above(const float* scores, float threshold) {
+std::uint32_t above(const float* products, const float* offsets, float threshold) {
   const __m256 limit = _mm256_set1_ps(threshold);
   std::uint32_t mask = 0;
   for (unsigned c = 0; c < kPanelRows; c += 8) {
-    const __m256 higher = _mm256_cmp_ps(_mm256_loadu_ps(scores + c), limit, _CMP_GT_OQ);
-    mask |= static_cast<std::uint32_t>(_mm256_movemask_ps(higher)) << c;
+    const __m256 scores = _mm256_sub_ps(_mm256_loadu_ps(products + c), _mm256_loadu_ps(offsets + c));
+    mask |= static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(scores, limit, _CMP_GT_OQ))) << c;
   }
   return mask;
 }

@@ -8,10 +8,12 @@ namespace copytrace {
 
 namespace {
 
-std::uint32_t above(const float* scores, float threshold) {
+std::uint32_t above(const float* products, const float* offsets, float threshold) {
   const __m512 limit = _mm512_set1_ps(threshold);
-  const std::uint32_t low = _mm512_cmp_ps_mask(_mm512_loadu_ps(scores), limit, _CMP_GT_OQ);
-  const std::uint32_t high = _mm512_cmp_ps_mask(_mm512_loadu_ps(scores + 16), limit, _CMP_GT_OQ);
+  const __m512 first = _mm512_sub_ps(_mm512_loadu_ps(products), _mm512_loadu_ps(offsets));
+  const __m512 second = _mm512_sub_ps(_mm512_loadu_ps(products + 16), _mm512_loadu_ps(offsets + 16));
+  const std::uint32_t low = _mm512_cmp_ps_mask(first, limit, _CMP_GT_OQ);
+  const std::uint32_t high = _mm512_cmp_ps_mask(second, limit, _CMP_GT_OQ);
   return low | high << 16;
 }
 

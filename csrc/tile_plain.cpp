@@ -5,9 +5,9 @@ namespace copytrace {
 
 namespace {
 
-std::uint32_t above(const float* scores, float threshold) {
+std::uint32_t above(const float* products, const float* offsets, float threshold) {
   std::uint32_t mask = 0;
-  for (std::size_t c = 0; c < kPanelRows; ++c) mask |= (scores[c] > threshold ? 1u : 0u) << c;
+  for (std::size_t c = 0; c < kPanelRows; ++c) mask |= (products[c] - offsets[c] > threshold ? 1u : 0u) << c;
   return mask;
 }
 

@@ -12,12 +12,13 @@ namespace {
 constexpr int kRows = 12;
 
 // 12 x 2 accumulators of 16 whole numbers; four products a lane and instruction, four times as many as in float32.
-void filter(const std::uint8_t* left, const std::int8_t* right, std::size_t quads, const std::int32_t* corrections,
-            const float* scales, const float* limits, std::uint32_t* masks) {
+void filter(const ByteTile& tile, const float* limits, std::uint32_t* masks) {
+  const std::uint8_t* left = tile.left;
+  const std::int8_t* right = tile.right;
   __m512i sum[kRows][2];
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_si512();
-  for (std::size_t k = 0; k < quads; ++k, left += 4 * kRows, right += 4 * kPanelRows) {
+  for (std::size_t k = 0; k < tile.quads; ++k, left += 4 * kRows, right += 4 * kPanelRows) {
     const __m512i low = _mm512_loadu_si512(right);
     const __m512i high = _mm512_loadu_si512(right + 64);
 #pragma GCC unroll 12
@@ -32,11 +33,13 @@ void filter(const std::uint8_t* left, const std::int8_t* right, std::size_t quad
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
     const __m512 limit = _mm512_set1_ps(limits[r]);
+    const __m512 left_scale = _mm512_set1_ps(tile.left_scales[r]);
     std::uint32_t mask = 0;
 #pragma GCC unroll 2
     for (int v = 0; v < 2; ++v) {
-      const __m512i product = _mm512_sub_epi32(sum[r][v], _mm512_loadu_si512(corrections + 16 * v));
-      const __m512 score = _mm512_mul_ps(_mm512_cvtepi32_ps(product), _mm512_loadu_ps(scales + 16 * v));
+      const __m512i product = _mm512_sub_epi32(sum[r][v], _mm512_loadu_si512(tile.corrections + 16 * v));
+      const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(product), _mm512_loadu_ps(tile.right_scales + 16 * v));
+      const __m512 score = _mm512_fmsub_ps(scaled, left_scale, _mm512_loadu_ps(tile.offsets + 16 * v));
       mask |= static_cast<std::uint32_t>(_mm512_cmp_ps_mask(score, limit, _CMP_GT_OQ)) << (16 * v);
     }
     masks[r] = mask;

@@ -43,13 +43,32 @@ def describe_queries(
     isa: str = "auto",
 ) -> NDArray[np.float32]: ...
 
-class Scan:
+_Columns = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+
+class References:
     def __init__(self, rows: NDArray[np.float32]) -> None: ...
-    def above(
+    def __len__(self) -> int: ...
+    def within(
         self,
         queries: NDArray[np.float32],
-        thresholds: NDArray[np.float32],
+        limit: float,
         *,
+        most: int | None = None,
+        alive: NDArray[np.bool_] | None = None,
         threads: int = 1,
         isa: str = "auto",
-    ) -> NDArray[np.int64]: ...
+    ) -> _Columns | None: ...
+
+class NearestSearch:
+    def __init__(self, queries: NDArray[np.float32], k: int) -> None: ...
+    def add(
+        self,
+        references: References,
+        first: int,
+        ranks: NDArray[np.int64],
+        *,
+        alive: NDArray[np.bool_] | None = None,
+        threads: int = 1,
+        isa: str = "auto",
+    ) -> None: ...
+    def result(self) -> _Columns: ...

@@ -1,5 +1,10 @@
 """The native core against the numpy definition, on every instruction set this processor has."""
 
+import os
+import subprocess
+import sys
+import threading
+
 import numpy as np
 import pytest
 
@@ -177,16 +182,18 @@ def test_query_equal_to_all_bank_rows_takes_no_direction(method: int) -> None:
     np.testing.assert_allclose(result, row * (3.0 if method == 1 else 1.0), rtol=1e-6)
 
 
-@pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("count", [1, 31, 32, 33, 500])
-def test_scan_finds_exactly_what_exceeds_the_threshold(isa: str, count: int) -> None:
-    rng = np.random.default_rng(count)
-    rows = rng.integers(-3, 4, (count, 9)).astype(np.float32)
-    queries = rng.integers(-3, 4, (29, 9)).astype(np.float32)
-    thresholds = rng.integers(-5, 15, 29).astype(np.float32)
-    found = _core.Scan(rows).above(queries, thresholds, threads=2, isa=isa)
-    expected = np.argwhere(queries @ rows.T > thresholds[:, None])
-    assert set(map(tuple, found.T.tolist())) == set(map(tuple, expected.tolist())) and found.shape[1] == len(expected)
+def bad_projections() -> list[tuple[tuple[np.ndarray, ...], str]]:
+    """Parts of a projection in which one value cannot be, and the word that names the culprit."""
+    cases = []
+    for part, name in enumerate(("mean", "components", "eigenvalues")):
+        for value in (np.nan, np.inf, -np.inf):
+            parts = tuple(a.copy() for a in projection(np.random.default_rng(0), 8, 4))
+            parts[part].flat[-1] = value
+            cases.append((parts, name))
+    mean, components, eigenvalues = projection(np.random.default_rng(0), 8, 4)
+    cases.append(((mean, components * np.float32(1e30), eigenvalues * np.float32(1e-20)), "leave the range"))
+    cases.append(((mean * np.float32(1e38), components * np.float32(1e30), eigenvalues), "projected mean"))
+    return cases
 
 
 def test_arguments_are_checked_with_the_cure() -> None:
@@ -219,7 +226,9 @@ def test_arguments_are_checked_with_the_cure() -> None:
             "columns",
         ),
         (lambda: _core.describe_queries(p, b, good, method=0, beta=1.0), "method"),
-        (lambda: _core.Scan(good).above(good, np.zeros(2, np.float32)), "threshold"),
+        (lambda: _core.describe_queries(p, b, good, method=1, beta=np.nan), "beta"),
+        (lambda: b.nearest(np.eye(4, dtype=np.float32), 2**60), "k must be"),
+        *((lambda bad=bad: _core.Projection(*bad), word) for bad, word in bad_projections()),
     ]
     for call, word in cases:
         with pytest.raises(ValueError, match=word):
@@ -232,6 +241,72 @@ def test_nothing_in_nothing_out(isa: str) -> None:
     p, b = _core.Projection(*projection(rng, 8, 4)), _core.Bank(np.eye(4, dtype=np.float32))
     assert p.apply(np.empty((0, 8), np.float32), isa=isa).shape == (0, 4)
     assert b.normalise(np.empty((0, 4), np.float32), method=2, beta=1.0, isa=isa).shape == (0, 4)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_the_bank_holds_rows_of_its_own(isa: str) -> None:
+    """Whatever the caller does to its array afterwards."""
+    rows = unit(np.random.default_rng(0).standard_normal((100, 16)))
+    queries, bank = rows[:10] + np.float32(0.1), _core.Bank(rows)
+    expected = _core.Bank(rows.copy()).normalise(queries, method=2, beta=1.0, isa=isa)
+    rows[:] = np.nan
+    assert (bank.normalise(queries, method=2, beta=1.0, isa=isa) == expected).all()
+    references = _core.References(rows := np.eye(4, dtype=np.float32))
+    rows[:] = 7
+    assert references.within(np.eye(4, dtype=np.float32), 0.0, isa=isa)[1].tolist() == [0, 1, 2, 3]
+
+
+def test_building_a_bank_lets_other_threads_run() -> None:
+    rows = unit(np.random.default_rng(0).standard_normal((200_000, 64)))
+    steps, done = 0, threading.Event()
+
+    def build() -> None:
+        _core.Bank(rows)
+        done.set()
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    while not done.wait(0.001):
+        steps += 1
+    thread.join()
+    assert steps >= 3, "nothing else ran while the bank was built"
+
+
+LIMITED = """
+import os, resource, numpy as np
+from copytrace.engine import _core
+rng = np.random.default_rng(0)
+raw = rng.standard_normal((5000, 32)).astype(np.float32)
+parts = [rng.standard_normal(s).astype(np.float32) for s in (32, (8, 32))] + [np.ones(8, np.float32)]
+p = _core.Projection(*parts)
+expected = p.apply(raw)
+used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, resource.RLIM_INFINITY))
+assert (p.apply(raw, threads=4) == expected).all()
+search = _core.NearestSearch(raw[:50], 3)
+search.add(_core.References(raw), 0, np.arange(5000), threads=4)
+assert (search.result()[1][::3] == np.arange(50)).all()
+print("done")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the stack of a thread follows RLIMIT_STACK on Linux")
+def test_threads_that_cannot_be_started_are_done_without() -> None:
+    """Each thread would get a stack of 4 GB, where only one more is allowed."""
+    command = f"ulimit -S -s {4 * 2**20} && exec {sys.executable} -c '{LIMITED}'"
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
+    assert result.returncode == 0 and result.stdout == "done\n", result.stderr
+
+
+@pytest.mark.parametrize("threads", [2**31, 2**59, 2**62, 2**63 - 1])
+def test_any_number_of_threads_may_be_asked_for(threads: int) -> None:
+    rng = np.random.default_rng(0)
+    p, b = _core.Projection(*projection(rng, 8, 4)), _core.Bank(np.eye(4, dtype=np.float32))
+    raw = rng.standard_normal((500, 8)).astype(np.float32)
+    assert (p.apply(raw, threads=threads) == p.apply(raw)).all()
+    assert (b.normalise(raw[:, :4].copy(), method=2, beta=1.0, threads=threads)).shape == (500, 4)
+    assert len(_core.References(raw).within(raw, 0.0, threads=threads)[0]) == 500
 
 
 def test_the_bank_keeps_its_rows_alive() -> None:

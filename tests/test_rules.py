@@ -3,7 +3,6 @@
 import ast
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -86,46 +85,6 @@ def test_no_module_with_a_bare_name_is_installed() -> None:
     assert result.stdout.strip() == "[]"
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(tmp_path),
-        ".",
-    ]
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        names = wheel.namelist()
-        wheel.extractall(tmp_path / "installed")
-    assert all(name.split("/")[0] == "copytrace" or ".dist-info/" in name for name in names)
-    assert not [name for name in names if name.endswith((".pyx", ".cpp", ".c", ".hpp"))]
-    kept = {
-        "copytrace/engine/bundles/default/int8.onnx",
-        "copytrace/engine/photos/truth.csv",
-        "copytrace/engine/py.typed",
-    }
-    assert kept <= set(names) and "copytrace/engine/score/templates/report.html.j2" in names
-    assert {f"copytrace/{folder}/__init__.py" for folder in FOLDERS} <= set(names)
-    code = f"""
-import sys
-sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in str(finder)]
-sys.path.insert(0, {str(tmp_path / "installed")!r})
-import copytrace.engine
-assert copytrace.engine.__file__.startswith({str(tmp_path)!r})
-from copytrace.engine.cli import main
-sys.argv = ["copytrace", "demo", "-o", {str(tmp_path / "demo")!r}, "--json"]
-main()
-"""
-    result = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, cwd="/")
-    assert result.returncode == 0 and "micro_ap" in result.stdout, result.stderr
-
-
 @pytest.mark.parametrize(
     "command",
     [
@@ -149,6 +108,6 @@ def test_files_stay_readable() -> None:
     long = {}
     for folder in (*FOLDERS, "csrc", "benchmarks"):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in {".py", ".pyx", ".cpp", ".hpp"} and len(path.read_text().splitlines()) > 280:
+            if path.suffix in {".py", ".cpp", ".hpp"} and len(path.read_text().splitlines()) > 280:
                 long[str(path)] = len(path.read_text().splitlines())
     assert not long

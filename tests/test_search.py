@@ -1,5 +1,7 @@
 """Search against brute force in float64: random, full of duplicates, whole numbers; any block sizes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -9,7 +11,6 @@ import pytest
 from copytrace.engine import SearchError, save_pairs, search
 from copytrace.engine.score import read_pairs
 from copytrace.engine.search import id_ranks, nearest_pairs, pairs_within, top_pairs
-from copytrace.engine.search._pairs import squared_distances
 
 KINDS = ["random", "integers", "duplicates", "equal", "far from zero", "large integers", "clusters"]
 SHAPES = [(1, 1, 3), (7, 33, 5), (50, 400, 17), (33, 255, 64)]
@@ -95,6 +96,30 @@ def test_a_misleading_sample_costs_a_second_pass_only() -> None:
     assert len(pairs) == 200_000 and (np.diff(pairs.distances) >= 0).all()
 
 
+def test_no_limit_at_all_stays_bounded_in_memory() -> None:
+    """Every pair of the first blocks is among the best so far: only halving the steps keeps them from being held at once."""
+    code = """
+import resource
+import numpy as np
+from copytrace.engine.search import top_pairs
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+rng = np.random.default_rng(0)
+q, r = rng.standard_normal((4096, 4)), rng.standard_normal((8192, 4)) + 50
+r[::128] = q[0]  # what is sampled looks close, and makes the first limit too tight
+r += np.linspace(1, 0, 8192)[:, None]  # and every block is better than the one before
+q, r = q.astype(np.float32), r.astype(np.float32)
+before = peak()
+pairs = top_pairs(q, r, 200_000, query_ranks=np.arange(4096), reference_ranks=np.arange(8192), threads=2)
+assert len(pairs) == 200_000 and (np.diff(pairs.distances) >= 0).all()
+print(peak() - before)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert float(result.stdout) < 320, "megabytes"
+
+
 def test_pairs_by_id_from_files(tmp_path: Path) -> None:
     for name, ids in (("q", ["b", "a"]), ("r", ["z", "x", 'ü, "y"'])):
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
@@ -149,12 +174,3 @@ def test_files_of_different_bundles_are_not_compared(tmp_path: Path) -> None:
             file.attrs["bundle"] = name * 64
     with pytest.raises(SearchError, match="different bundles"):
         search(tmp_path / "q", tmp_path / "r")
-
-
-def test_squared_distances_check_their_indices() -> None:
-    a = np.ones((2, 3), np.float32)
-    zero = np.zeros(1, np.int64)
-    assert squared_distances(a, a, zero, zero)[0] == 0.0
-    for i, j in ((zero + 2, zero), (zero, zero - 1), (zero, np.zeros(2, np.int64))):
-        with pytest.raises(ValueError):
-            squared_distances(a, a, i, j)

@@ -30,7 +30,8 @@ def project(raw: Float32, mean: Float32, components: Float32, eigenvalues: Float
 
     raw [N, E], mean [E], components [D, E], eigenvalues [D] -> [N, D].
     """
-    projected = (_finite(raw, "raw") - mean) @ components.astype(np.float64).T / np.sqrt(eigenvalues.astype(np.float64))
+    weights = _finite(components, "components") / np.sqrt(_finite(eigenvalues, "eigenvalues"))[:, None]
+    projected = (_finite(raw, "raw") - _finite(mean, "mean")) @ weights.T
     return _unit(projected).astype(np.float32)
 
 

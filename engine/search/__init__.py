@@ -1,7 +1,7 @@
 """Exact search by Euclidean distance: k nearest, all within a distance, and the best pairs over everything.
 
-faiss proposes, in float32; float64 decides. Results equal a brute-force search in float64 with ties ordered by id, whatever
-the blocks.
+The native core proposes, in float32 or in bytes; float64 decides. Results equal a brute-force search in float64 with ties
+ordered by id, whatever the blocks.
 """
 
 from .nearest import nearest_pairs

@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from ..errors import SearchError, optional_module
+from .. import _core
+from ..errors import SearchError
 from ..threads import cpu_count
-from ._pairs import squared_distances
-from .pairs import QUERY_ROWS, REFERENCE_ROWS, Float32, Indices, Pairs, Ranks, Rows, blocks, check_dimensions, load
-from .scan import Block, Queries, rounding
+from .pairs import Indices, Pairs, Rows, blocks, check_dimensions, load
 
-_SPARE = 16
+_BLOCK = 16_384  # references at a time: the more, the fewer are looked at in float64
 
 
 def nearest_pairs(
@@ -22,56 +21,19 @@ def nearest_pairs(
 ) -> Pairs:
     """The k references nearest to each query (all, if fewer), ties by reference id; the pairs of all queries, best first.
 
-    queries [N, D], references [M, D], float32; ranks as from ``id_ranks``; threads: all processors by default.
+    queries [N, D] are loaded whole, references [M, D] block by block, float32; ranks as from ``id_ranks``; threads: all
+    processors by default.
     Raises: SearchError on bad values, different dimensions, or k < 1.
     """
     check_dimensions(queries, references)
     if k < 1:
         raise SearchError("k must be at least 1")
-    ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
-    workers = threads or cpu_count()
-    optional_module("faiss", "cpu", "gpu").omp_set_num_threads(workers)
-    parts = [Queries(rows) for _, rows in blocks(load(queries, 0, queries.shape[0]), QUERY_ROWS)]
-    best = [Pairs.join([]) for _ in parts]
-    for start, rows in blocks(references, REFERENCE_ROWS):
-        for number, part in enumerate(parts):
-            found = _nearest_in_block(part, rows, k, workers)
-            found = Pairs(found.queries, found.references + start, found.distances)
-            best[number] = _k_per_query(Pairs.join([best[number], found]), k, ranks.references)
-    shifted = [Pairs(p.queries + n * QUERY_ROWS, p.references, p.distances) for n, p in enumerate(best)]
-    pairs = Pairs.join(shifted)
-    return pairs[ranks.order(pairs)]
-
-
-def _k_per_query(pairs: Pairs, k: int, reference_ranks: Indices) -> Pairs:
-    """The first k of each query in the order of distance and reference id."""
-    order = np.lexsort((reference_ranks[pairs.references], pairs.distances, pairs.queries))
-    pairs = pairs[order]
-    position = np.arange(len(pairs)) - np.searchsorted(pairs.queries, pairs.queries)
-    return pairs[position < k]
-
-
-def _nearest_in_block(queries: Queries, references: Float32, k: int, threads: int) -> Pairs:
-    """At least the k nearest of every query, exact distances, with everything that ties with the last of them."""
-    index = optional_module("faiss", "cpu", "gpu").IndexFlatL2(references.shape[1])
-    index.add(references)
-    wanted, asked = min(k, len(references)), min(k + _SPARE, len(references))
-    distances, found = index.search(queries.rows, asked)
-    rows = np.repeat(np.arange(len(queries.rows), dtype=np.int64), asked)
-    columns = np.ascontiguousarray(found.reshape(-1))
-    exact = squared_distances(queries.rows, references, rows, columns)
-    pairs = Pairs(rows, columns, exact)
-    if asked == len(references):
-        return pairs
-    # Where the spare neighbours all lie within rounding of the k-th, more may tie with it: look again, by distance.
-    slack = rounding(references.shape[1], queries.longest, float((references**2).sum(1).max()))
-    crowded = np.flatnonzero(distances[:, -1] <= distances[:, wanted - 1] + 2 * slack)
-    if not len(crowded):
-        return pairs
-    limits = np.partition(exact.reshape(-1, asked)[crowded], wanted - 1, axis=1)[:, wanted - 1]
-    block = Block(references)
-    parts = [pairs[~np.isin(rows, crowded)]]
-    for row, limit in zip(crowded.tolist(), limits.tolist(), strict=True):
-        again = block.within(Queries(queries.rows[row : row + 1]), limit, threads)
-        parts.append(Pairs(again.queries + row, again.references, again.distances))
-    return Pairs.join(parts)
+    # In the order of their ids: a stable sort by distance then leaves equal ones as they should stand.
+    by_id = np.argsort(np.asarray(query_ranks))
+    search = _core.NearestSearch(load(queries, 0, queries.shape[0])[by_id], min(k, max(references.shape[0], 1)))
+    ranks = np.ascontiguousarray(reference_ranks, np.int64)
+    for start, block in blocks(references, _BLOCK):
+        search.add(_core.References(block), start, ranks[start : start + len(block)], threads=threads or cpu_count())
+    found, rows, distances = search.result()
+    pairs = Pairs(by_id[found], rows, distances)
+    return pairs[np.argsort(distances, kind="stable")]

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from .. import _core
 from ..threads import cpu_count
-from .pairs import QUERY_ROWS, REFERENCE_ROWS, Indices, Pairs, Ranks, Rows, blocks, check_dimensions, load
-from .scan import Block, Queries
+from .pairs import REFERENCE_ROWS, Indices, Pairs, Ranks, Rows, blocks, check_dimensions, load
 
 
 def pairs_within(
@@ -22,12 +22,11 @@ def pairs_within(
     Raises: SearchError on bad values or different dimensions.
     """
     check_dimensions(queries, references)
-    parts = [Queries(rows) for _, rows in blocks(load(queries, 0, queries.shape[0]), QUERY_ROWS)]
+    all_queries = load(queries, 0, queries.shape[0])
     found: list[Pairs] = []
-    for start, rows in blocks(references, REFERENCE_ROWS):
-        block = Block(rows)
-        for number, part in enumerate(parts):
-            pairs = block.within(part, max_distance**2, threads or cpu_count())
-            found.append(Pairs(pairs.queries + number * QUERY_ROWS, pairs.references + start, pairs.distances))
+    for start, block in blocks(references, REFERENCE_ROWS):
+        within = _core.References(block).within(all_queries, max_distance**2, threads=threads or cpu_count())
+        assert within is not None, "no bound was given on their number"
+        found.append(Pairs(within[0], within[1] + start, within[2]))
     pairs = Pairs.join(found)
     return pairs[Ranks(np.asarray(query_ranks), np.asarray(reference_ranks)).order(pairs)]

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from .. import _core
 from ..errors import SearchError
 from ..threads import cpu_count
 from .pairs import QUERY_ROWS, REFERENCE_ROWS, Float32, Indices, Pairs, Ranks, Rows, blocks, check_dimensions, load
-from .scan import Block, Queries, rounding
 
+_MOST_AT_ONCE = 1 << 20  # pairs that one step of the scan may find
 _SAMPLE_QUERIES = 512
 _SAMPLE_RUNS = 64
 _SAMPLE_RUN_ROWS = 64
@@ -72,7 +73,7 @@ def top_pairs(
         raise SearchError("k must be at least 1")
     wanted = min(k, queries.shape[0] * references.shape[0])
     all_queries = load(queries, 0, queries.shape[0])
-    parts = [(start, Queries(rows)) for start, rows in blocks(all_queries, query_rows)]
+    parts = list(blocks(all_queries, query_rows))
     ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
     for limit in (_guess_limit(all_queries, references, wanted), np.inf):
         best = _Best(wanted, ranks, limit)
@@ -84,13 +85,22 @@ def top_pairs(
     return result
 
 
-def _scan(queries: list[tuple[int, Queries]], references: Rows, best: _Best, reference_rows: int, threads: int) -> None:
+def _scan(queries: list[tuple[int, Float32]], references: Rows, best: _Best, reference_rows: int, threads: int) -> None:
     for start, rows in blocks(references, reference_rows):
-        block = Block(rows)
+        block = _core.References(rows)
         for first, part in queries:
-            pairs = block.within(part, best.limit, threads)
-            if len(pairs):
-                best.add(Pairs(pairs.queries + first, pairs.references + start, pairs.distances))
+            _scan_block(part, first, block, start, best, threads)
+
+
+def _scan_block(queries: Float32, first: int, block: _core.References, start: int, best: _Best, threads: int) -> None:
+    """Halves the queries until no step finds too many pairs: a limit that lets everything pass costs time, not memory."""
+    found = block.within(queries, best.limit, most=max(_MOST_AT_ONCE, len(block)), threads=threads)
+    if found is not None:
+        best.add(Pairs(found[0] + first, found[1] + start, found[2]))
+        return
+    half = len(queries) // 2
+    _scan_block(queries[:half], first, block, start, best, threads)
+    _scan_block(queries[half:], first + half, block, start, best, threads)
 
 
 def _guess_limit(queries: Float32, references: Rows, wanted: int) -> float:
@@ -107,5 +117,7 @@ def _guess_limit(queries: Float32, references: Rows, wanted: int) -> float:
     rank = int(expected + 6.0 * expected**0.5 + 20.0)  # enough even where the sample was unlucky
     if rank >= distances.size:
         return np.inf
-    slack = rounding(rows.shape[1], float((sample**2).sum(1).max()), float((rows**2).sum(1).max()))
-    return float(np.partition(distances, rank, axis=None)[rank]) + slack
+    # The sample is computed in float32; the limit may only be too wide by its rounding, never too narrow.
+    longest = float((sample**2).sum(1).max()) + float((rows**2).sum(1).max())
+    rounding = 4.0 * (rows.shape[1] + 8) * 2.0**-24 * longest
+    return float(np.partition(distances, rank, axis=None)[rank] + rounding)

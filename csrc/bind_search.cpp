@@ -1,0 +1,112 @@
+// Exact search by Euclidean distance, as Python sees it.
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "arrays.hpp"
+#include "dispatch.hpp"
+#include "nearest_search.hpp"
+#include "references.hpp"
+
+namespace copytrace {
+
+namespace {
+
+std::unique_ptr<References> make_references(const py::array& array) {
+  const RowsView rows = rows_of(array, "rows");
+  const py::gil_scoped_release release;
+  return std::make_unique<References>(rows.data, rows.count, rows.size);
+}
+
+const std::uint8_t* alive_of(const std::optional<py::array>& alive, std::size_t count) {
+  return alive ? reinterpret_cast<const std::uint8_t*>(column_of<bool>(*alive, count, "alive")) : nullptr;
+}
+
+py::tuple columns(const std::vector<FoundPair>& found) {
+  const auto size = static_cast<py::ssize_t>(found.size());
+  py::array_t<std::int64_t> queries(size), rows(size);
+  py::array_t<double> distances(size);
+  std::int64_t* query = queries.mutable_data();
+  std::int64_t* row = rows.mutable_data();
+  double* distance = distances.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      query[i] = found[i].query;
+      row[i] = found[i].row;
+      distance[i] = found[i].distance;
+    }
+  }
+  return py::make_tuple(queries, rows, distances);
+}
+
+py::object within(const References& self, const py::array& queries, double limit, std::optional<py::ssize_t> most,
+                  const std::optional<py::array>& alive, py::ssize_t threads, const std::string& isa) {
+  const RowsView rows = rows_of(queries, "queries", self.size());
+  const std::uint8_t* mask = alive_of(alive, self.count());
+  const std::size_t workers = positive(threads, "threads");
+  if (std::isnan(limit)) throw std::invalid_argument("limit must be a number, not NaN");
+  const std::size_t bound = most ? positive(*most, "most") : std::numeric_limits<std::size_t>::max();
+  std::optional<std::vector<FoundPair>> found;
+  {
+    const py::gil_scoped_release release;
+    found = self.within(Queries(rows.data, rows.count, rows.size), limit, bound, mask, choose_kernel(isa), workers);
+  }
+  return found ? py::object(columns(*found)) : py::none();
+}
+
+std::unique_ptr<NearestSearch> make_nearest(const py::array& queries, py::ssize_t k) {
+  const RowsView rows = rows_of(queries, "queries");
+  const std::size_t wanted = positive(k, "k");
+  const py::gil_scoped_release release;
+  return std::make_unique<NearestSearch>(rows.data, rows.count, rows.size, wanted);
+}
+
+void add(NearestSearch& self, const References& references, py::ssize_t first, const py::array& ranks,
+         const std::optional<py::array>& alive, py::ssize_t threads, const std::string& isa) {
+  if (references.size() != self.size()) throw std::invalid_argument("queries and references differ in columns");
+  const std::int64_t* order = column_of<std::int64_t>(ranks, references.count(), "ranks");
+  const std::uint8_t* mask = alive_of(alive, references.count());
+  const std::size_t workers = positive(threads, "threads");
+  const py::gil_scoped_release release;
+  self.add(references, first, order, mask, choose_kernel(isa), workers);
+}
+
+py::tuple result(NearestSearch& self) {
+  std::vector<FoundPair> found;
+  {
+    const py::gil_scoped_release release;
+    found = self.result();
+  }
+  return columns(found);
+}
+
+}  // namespace
+
+void bind_search(py::module_& module) {
+  const auto threads = py::arg("threads") = 1;
+  const auto isa = py::arg("isa") = "auto";
+  const auto alive = py::arg("alive") = py::none();
+  py::class_<References>(module, "References")
+      .def(py::init(&make_references), py::arg("rows"))
+      .def("__len__", &References::count)
+      .def(
+          "within", &within,
+          "queries float32 [N, D] -> queries int64 [P], rows int64 [P], squared distances float64 [P] of all pairs "
+          "with "
+          "a squared distance of at most `limit`, in no order; None when there are more than `most`. Rows that `alive` "
+          "(bool [M]) does not mark are left out.",
+          py::arg("queries"), py::arg("limit"), py::kw_only(), py::arg("most") = py::none(), alive, threads, isa);
+  py::class_<NearestSearch>(module, "NearestSearch")
+      .def(py::init(&make_nearest), py::arg("queries"), py::arg("k"))
+      .def("add", &add, "Searches a block of references numbered from `first`; ranks int64 [M] order equal distances.",
+           py::arg("references"), py::arg("first"), py::arg("ranks"), py::kw_only(), alive, threads, isa)
+      .def("result", &result,
+           "queries int64 [P], rows int64 [P], squared distances float64 [P], ordered by query, distance and rank.");
+}
+
+}  // namespace copytrace

@@ -1,0 +1,62 @@
+// The k nearest references of every query, block of references by block: what was found before keeps the next scan
+// short.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "nearest_k.hpp"
+#include "references.hpp"
+#include "tile.hpp"
+
+namespace copytrace {
+
+// A reference's distance to one query; equal ones are ordered by rank.
+struct RankedNeighbour {
+  double distance;
+  std::int64_t rank;
+  std::int64_t row;
+
+  bool operator<(const RankedNeighbour& other) const {
+    return distance != other.distance ? distance < other.distance : rank < other.rank;
+  }
+};
+
+class NearestSearch {
+ public:
+  // Copies queries [count, size]; k >= 1. Throws std::invalid_argument on values that cannot be searched for.
+  NearestSearch(const float* queries, std::size_t count, std::size_t size, std::size_t k);
+
+  std::size_t size() const { return queries_.size; }
+
+  // Searches one block whose rows are numbered from `first`; ranks [count] must differ from those of all other rows,
+  // alive [count] marks the rows that count (null: all).
+  void add(const References& block, std::int64_t first, const std::int64_t* ranks, const std::uint8_t* alive,
+           const TileKernel& kernel, std::size_t threads);
+
+  // Pairs of all queries, in the order of query, distance and rank. Ends the search.
+  std::vector<FoundPair> result();
+
+ private:
+  struct Block {
+    const References& references;
+    std::int64_t first;
+    const std::int64_t* ranks;
+    const std::uint8_t* alive;
+  };
+
+  // Calls found(query, neighbour) for all that may be among the k nearest.
+  template <typename Found>
+  void search(const Block& block, std::size_t begin, std::size_t end, Panels panels, const TileKernel& kernel,
+              const Found& found) const;
+
+  std::mutex running_;
+  std::vector<float> data_;
+  Queries queries_;
+  std::size_t k_;
+  std::vector<NearestK<RankedNeighbour>> best_;
+};
+
+}  // namespace copytrace
