@@ -37,6 +37,14 @@ training = Pybind11Extension(
     cxx_std=17,
     extra_compile_args=CPP_FLAGS,
 )
+# No fused products and sums here: the geometry gives the same bits as its numpy definition, on every processor.
+match = Pybind11Extension(
+    "copytrace.engine._match",
+    sorted(str(path) for path in Path("csrc/match").glob("*.cpp")),
+    depends=[*sorted(str(path) for path in Path("csrc/match").glob("*.hpp")), "csrc/parallel.hpp"],
+    cxx_std=17,
+    extra_compile_args=[*CPP_FLAGS, "-ffp-contract=off"],
+)
 pairs = Extension("copytrace.engine.search._pairs", ["engine/search/_pairs.pyx"], extra_compile_args=["-O3"])
 
 setup(
@@ -47,5 +55,5 @@ setup(
         "copytrace.engine.search": ["*.pyi"],
     },
     exclude_package_data={"": ["*.pyx", "*.cpp", "*.c"]},
-    ext_modules=[core, training, *cythonize([pairs], language_level=3)],
+    ext_modules=[core, match, training, *cythonize([pairs], language_level=3)],
 )
