@@ -94,7 +94,7 @@ def extract_small(grey: Grey, frame: Frame, most: int = QUERY_FEATURES) -> Local
     table = np.array([(*p.pt, p.size, p.angle, p.response) for p in found], np.float64)
     # OpenCV keeps all that are as strong as the last; place, size and angle put equally strong ones in one order.
     order = np.lexsort((*table[:, 3::-1].T, -table[:, 4]))[:most]
-    return LocalFeatures(root_sift(descriptors[order]), packed.pack(*table[order, :4].T), frame)
+    return LocalFeatures(root_sift(np.asarray(descriptors[order], np.float32)), packed.pack(*table[order, :4].T), frame)
 
 
 def root_sift(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
