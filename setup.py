@@ -36,6 +36,14 @@ training = Pybind11Extension(
     cxx_std=17,
     extra_compile_args=CPP_FLAGS,
 )
+# No fused products and sums here: the geometry gives the same bits as its numpy definition, on every processor.
+match = Pybind11Extension(
+    "copytrace.engine._match",
+    sorted(str(path) for path in Path("csrc/match").glob("*.cpp")),
+    depends=[*sorted(str(path) for path in Path("csrc/match").glob("*.hpp")), "csrc/parallel.hpp"],
+    cxx_std=17,
+    extra_compile_args=[*CPP_FLAGS, "-ffp-contract=off"],
+)
 
 setup(
     packages=packages(),
@@ -43,5 +51,5 @@ setup(
     package_data={
         "copytrace.engine": ["py.typed", "bundles/*/*", "photos/**/*", "score/templates/*", "*.pyi"],
     },
-    ext_modules=[core, training],
+    ext_modules=[core, match, training],
 )

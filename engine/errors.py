@@ -11,6 +11,7 @@
     ├── StoreError                 a descriptor file or submission cannot be read or written
     │   └── ResumeError            an unfinished run does not belong to this command
     ├── SearchError                descriptors that cannot be searched
+    ├── MatchError                 evidence or a match model that cannot be read
     └── ScoreError                 pairs or ground truth that cannot be scored
 """
 
@@ -56,6 +57,10 @@ class ResumeError(StoreError):
 
 class SearchError(CopytraceError, ValueError):
     """Descriptors that cannot be searched."""
+
+
+class MatchError(CopytraceError, ValueError):
+    """Evidence or a match model that cannot be read."""
 
 
 class ScoreError(CopytraceError, ValueError):

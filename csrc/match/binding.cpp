@@ -1,0 +1,111 @@
+// The only file of the matching core that knows Python: checks arrays, releases the GIL, calls the algorithms.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "../parallel.hpp"
+#include "verify.hpp"
+
+namespace py = pybind11;
+using namespace copytrace::match;
+
+namespace {
+
+template <typename T>
+const T* checked(const py::array& array, py::ssize_t rows, py::ssize_t columns, const std::string& name) {
+  if (!py::isinstance<py::array_t<T>>(array) || (array.flags() & py::array::c_style) == 0) {
+    throw std::invalid_argument(name + " must be C-contiguous and of type " +
+                                py::str(py::dtype::of<T>()).template cast<std::string>());
+  }
+  if (array.ndim() != 2 || array.shape(0) != rows || array.shape(1) != columns) {
+    throw std::invalid_argument(name + " must have the shape [" + std::to_string(rows) + ", " +
+                                std::to_string(columns) + "]");
+  }
+  return static_cast<const T*>(array.data());
+}
+
+Features features_of(const py::array& descriptors, const py::array& keypoints, const std::string& whose) {
+  const py::ssize_t count = descriptors.ndim() == 2 ? descriptors.shape(0) : 0;
+  if (static_cast<std::size_t>(count) > kMostFeatures) {
+    throw std::invalid_argument(whose + " has more than " + std::to_string(kMostFeatures) + " features");
+  }
+  return {checked<std::uint8_t>(descriptors, count, kDescriptor, "descriptors of the " + whose),
+          checked<std::uint16_t>(keypoints, count, 4, "keypoints of the " + whose), static_cast<std::size_t>(count)};
+}
+
+Query make_query(const py::array& descriptors, const py::array& keypoints, const py::array& bins,
+                 const std::string& isa) {
+  const auto* order = checked<std::uint8_t>(bins, kVariants, kDescriptor, "bins");
+  for (std::size_t i = 0; i < kVariants * kDescriptor; ++i) {
+    if (order[i] >= kDescriptor) throw std::invalid_argument("bins must be below " + std::to_string(kDescriptor));
+  }
+  return Query(features_of(descriptors, keypoints, "query"), order, choose_nearest(isa));
+}
+
+// (inliers, variant, matches, rows int32 [M, 2] of query and reference, affine float64 [2, 3], spread)
+py::tuple result(const Verified& found) {
+  py::array_t<std::int32_t> rows({static_cast<py::ssize_t>(found.rows.size()), static_cast<py::ssize_t>(2)});
+  auto cells = rows.mutable_unchecked<2>();
+  for (std::size_t i = 0; i < found.rows.size(); ++i) {
+    cells(static_cast<py::ssize_t>(i), 0) = found.rows[i].first;
+    cells(static_cast<py::ssize_t>(i), 1) = found.rows[i].second;
+  }
+  py::array_t<double> affine({2, 3});
+  std::copy(found.affine.begin(), found.affine.end(), affine.mutable_data());
+  return py::make_tuple(found.inliers, found.variant, found.matches, rows, affine, found.spread);
+}
+
+std::vector<py::tuple> verify_many(const Query& self, const std::vector<std::pair<py::array, py::array>>& references,
+                                   const Rules& rules, const std::optional<py::array>& others, py::ssize_t threads) {
+  if (threads < 1) throw std::invalid_argument("threads must be at least 1");
+  std::vector<Features> features;
+  features.reserve(references.size());
+  for (const auto& [descriptors, keypoints] : references) {
+    features.push_back(features_of(descriptors, keypoints, "reference"));
+  }
+  const std::int32_t* distances =
+      others ? checked<std::int32_t>(*others, kVariants, static_cast<py::ssize_t>(self.count()), "others") : nullptr;
+  std::vector<Verified> found(features.size());
+  {
+    const py::gil_scoped_release release;
+    copytrace::parallel_blocks(
+        features.size(), 1, static_cast<std::size_t>(threads),
+        [&](std::size_t begin, std::size_t) { found[begin] = self.verify(features[begin], distances, rules); });
+  }
+  std::vector<py::tuple> results;
+  results.reserve(found.size());
+  for (const Verified& one : found) results.push_back(result(one));
+  return results;
+}
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const NearestKernel* kernel : available_nearest()) names.emplace_back(kernel->name);
+  return names;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_match, module) {
+  module.doc() = "The matching core: verification of pairs of pictures by their local features.";
+  module.def("instruction_sets", &instruction_sets, "Instruction sets this processor can run, slowest first.");
+  py::class_<Rules>(module, "Rules")
+      .def(py::init([](double ratio, double place, double octaves, double turns, double stretch, double cell) {
+             return Rules{ratio, place, octaves, turns, stretch, cell};
+           }),
+           py::kw_only(), py::arg("ratio"), py::arg("place"), py::arg("octaves"), py::arg("turns"), py::arg("stretch"),
+           py::arg("cell"));
+  py::class_<Query>(module, "Query")
+      .def(py::init(&make_query), py::arg("descriptors"), py::arg("keypoints"), py::arg("bins"),
+           py::arg("isa") = "auto")
+      .def("verify_many", &verify_many,
+           "References (descriptors uint8 [F, 128], keypoints uint16 [F, 4]) -> for each (inliers, variant, matches, "
+           "rows int32 [M, 2], affine float64 [2, 3], spread).",
+           py::arg("references"), py::kw_only(), py::arg("rules"), py::arg("others") = py::none(),
+           py::arg("threads") = 1);
+}

@@ -1,0 +1,33 @@
+#if defined(__x86_64__)
+#pragma GCC target("avx2")
+#include <immintrin.h>
+
+#include "nearest.hpp"
+
+namespace copytrace::match {
+namespace {
+
+constexpr std::size_t kLanes = 8, kVectors = 2, kBlock = 6;
+constexpr int kShift = 0;
+typedef std::int16_t Number;
+typedef std::int32_t Vec __attribute__((vector_size(kLanes * 4)));
+typedef std::int32_t LooseVec __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+
+inline Vec multiply_add(Vec sum, Vec a, Vec b) {
+  return sum + reinterpret_cast<Vec>(_mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+
+}  // namespace
+}  // namespace copytrace::match
+
+#include "nearest_impl.hpp"
+
+namespace copytrace::match {
+
+const NearestKernel& nearest_avx2() {
+  static constexpr NearestKernel kernel = make_nearest("avx2");
+  return kernel;
+}
+
+}  // namespace copytrace::match
+#endif

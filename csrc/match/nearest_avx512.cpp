@@ -1,0 +1,34 @@
+#if defined(__x86_64__)
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,prefer-vector-width=512")
+#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12's own intrinsics (its bug 105593)
+#include <immintrin.h>
+
+#include "nearest.hpp"
+
+namespace copytrace::match {
+namespace {
+
+constexpr std::size_t kLanes = 16, kVectors = 2, kBlock = 12;
+constexpr int kShift = 0;
+typedef std::int16_t Number;
+typedef std::int32_t Vec __attribute__((vector_size(kLanes * 4)));
+typedef std::int32_t LooseVec __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+
+inline Vec multiply_add(Vec sum, Vec a, Vec b) {
+  return sum + reinterpret_cast<Vec>(_mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+}
+
+}  // namespace
+}  // namespace copytrace::match
+
+#include "nearest_impl.hpp"
+
+namespace copytrace::match {
+
+const NearestKernel& nearest_avx512() {
+  static constexpr NearestKernel kernel = make_nearest("avx512");
+  return kernel;
+}
+
+}  // namespace copytrace::match
+#endif

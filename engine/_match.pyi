@@ -1,0 +1,28 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+def instruction_sets() -> list[str]: ...
+
+class Rules:
+    def __init__(
+        self, *, ratio: float, place: float, octaves: float, turns: float, stretch: float, cell: float
+    ) -> None: ...
+
+class Query:
+    def __init__(
+        self,
+        descriptors: NDArray[np.uint8],
+        keypoints: NDArray[np.uint16],
+        bins: NDArray[np.uint8],
+        isa: str = "auto",
+    ) -> None: ...
+    def verify_many(
+        self,
+        references: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint16]]],
+        *,
+        rules: Rules,
+        others: NDArray[np.int32] | None = None,
+        threads: int = 1,
+    ) -> list[tuple[int, int, int, NDArray[np.int32], NDArray[np.float64], float]]: ...

@@ -1,0 +1,120 @@
+"""The probability that a pair is a copy: a logistic model of few numbers over what the second look found.
+
+``copytrace.train.match_model`` fits it on attacked training photographs; the numbers are stored in the bundle as JSON.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MatchError
+from .aligned import Alignment
+from .verification import Verification
+
+FORMAT = 1
+TERMS = (
+    "constant",
+    "cosine",
+    "inliers",
+    "many inliers",
+    "ratio of inliers",
+    "spread",
+    "correlation",
+    "overlap",
+    "chances",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PairFeatures:
+    """What is known about one pair.
+
+    cosine: the best view's global similarity. inliers, matches, spread: of ``Verification``. correlation, overlap: of
+    ``Alignment``, the larger share of the two pictures. chances: in how many ways the pair could have come about: views of the
+    query times candidates looked at.
+    """
+
+    cosine: float
+    inliers: int
+    matches: int
+    spread: float
+    correlation: float
+    overlap: float
+    chances: int
+
+    @classmethod
+    def of(cls, cosine: float, found: Verification, alignment: Alignment, chances: int) -> "PairFeatures":
+        overlap = max(alignment.query_share, alignment.reference_share)
+        return cls(cosine, found.inliers, found.matches, found.spread, alignment.correlation, overlap, chances)
+
+
+def terms(pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
+    """The model's inputs float64 [N, 9], in the order of ``TERMS``.
+
+    Correlation and overlap say something only about pixels that were aligned: they are 0 for pairs without a map.
+    Raises: ValueError for numbers that are not finite, for negative counts and for less than one chance.
+    """
+    rows = np.array([astuple(pair) for pair in pairs], np.float64).reshape(-1, 7)
+    cosine, inliers, matches, spread, correlation, overlap, chances = rows.T
+    if not np.isfinite(rows).all() or (rows[:, 1:6] < 0).any() or (chances < 1).any():
+        raise ValueError("pair features must be finite, counts not negative, and there must be at least one chance")
+    return np.stack(
+        [
+            np.ones(len(rows)),
+            cosine,
+            np.log1p(inliers),
+            np.maximum(inliers - 4.0, 0.0) / (inliers + 10.0),
+            inliers / np.maximum(matches, 1.0),
+            np.log1p(spread),
+            correlation,
+            overlap,
+            np.log(chances),
+        ],
+        axis=1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PairModel:
+    """One weight for every one of ``TERMS``. Raises ValueError for another number of them, or values that are not finite."""
+
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.weights) != len(TERMS) or not all(math.isfinite(weight) for weight in self.weights):
+            raise ValueError(f"there must be {len(TERMS)} finite weights")
+
+    def logits(self, pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
+        """Log odds float64 [N]: a score that does not saturate."""
+        return np.asarray(terms(pairs) @ np.array(self.weights))
+
+    def predict(self, pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
+        """Probabilities float64 [N], each of one pair for itself."""
+        return sigmoid(self.logits(pairs))
+
+    def to_json(self) -> str:
+        return json.dumps({"format": FORMAT, "weights": dict(zip(TERMS, self.weights, strict=True))}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "PairModel":
+        """The inverse of ``to_json``. Raises: MatchError."""
+        try:
+            table: dict[str, Any] = json.loads(text)
+            if table["format"] != FORMAT:
+                raise ValueError(f"its format is {table['format']}, this engine reads {FORMAT}")
+            if set(table["weights"]) != set(TERMS):
+                raise ValueError(f"its terms must be {', '.join(TERMS)}")
+            return cls(tuple(float(table["weights"][name]) for name in TERMS))
+        except (ValueError, TypeError, KeyError) as error:
+            raise MatchError(f"not a model of pairs: {error}") from None
+
+
+def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-x)) without overflow."""
+    small = np.exp(-np.abs(logits))
+    return np.asarray(np.where(logits >= 0, 1.0, small) / (1.0 + small))

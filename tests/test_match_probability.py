@@ -1,0 +1,140 @@
+"""The probability of a pair: fit and calibration on data with known odds, JSON, refusals; and ISC2021's own score."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from copytrace.engine import MatchError
+from copytrace.engine.match import isc2021, variants
+from copytrace.engine.match.features import LocalFeatures
+from copytrace.engine.match.grey import Frame
+from copytrace.engine.match.probability import TERMS, PairFeatures, PairModel, sigmoid, terms
+from copytrace.engine.match.variants import Variant
+from copytrace.engine.read import open_source
+from copytrace.train.match_model import calibration_error, collect, fit
+
+from conftest import PHOTOS
+
+
+def drawn(rng: np.random.Generator, count: int) -> list[PairFeatures]:
+    inliers = rng.integers(0, 30, count) * rng.integers(0, 2, count)
+    return [
+        PairFeatures(
+            float(rng.uniform(-0.2, 1)), int(n), int(n + rng.integers(0, 20)), float(rng.uniform(0, 60)) * (n > 0),
+            float(rng.random()) * (n > 0), float(rng.random()) * (n > 0), int(rng.integers(1, 100)),
+        )
+        for n in inliers
+    ]  # fmt: skip
+
+
+TRUE = PairModel((-4.0, 2.0, 0.8, 1.5, 1.0, 0.2, 2.0, 0.5, -0.3))
+
+
+def test_the_fit_finds_the_odds_that_made_the_labels() -> None:
+    rng = np.random.default_rng(0)
+    pairs = drawn(rng, 30_000)
+    labels = rng.random(len(pairs)) < TRUE.predict(pairs)
+    model = fit(pairs, labels, penalty=1e-6)
+    others = drawn(rng, 20_000)
+    expected, found = TRUE.predict(others), model.predict(others)
+    assert np.abs(found - expected).mean() < 0.012
+    truth = rng.random(len(others)) < expected
+    assert calibration_error(found, truth) < 0.015
+    assert calibration_error(np.minimum(1.0, found * 1.3), truth) > 0.03  # the measure sees what is off
+
+
+def test_calibration_error_by_hand() -> None:
+    p, labels = np.array([0.05, 0.15, 0.95, 1.0]), np.array([False, True, True, True])
+    assert calibration_error(p, labels) == pytest.approx((0.05 + 0.85 + 0.05) / 4)
+    assert calibration_error(np.zeros(0), np.zeros(0, bool)) == 0.0
+
+
+def test_the_fit_is_where_the_likelihood_is_greatest() -> None:
+    rng = np.random.default_rng(1)
+    pairs = drawn(rng, 800)
+    labels = rng.random(len(pairs)) < TRUE.predict(pairs)
+    model, x = fit(pairs, labels, penalty=0.0), terms(pairs)
+
+    def loss(weights: np.ndarray) -> float:
+        z = x @ weights
+        return float((np.logaddexp(0, z) - labels * z).sum())
+
+    best = np.array(model.weights)
+    for i in range(len(TERMS)):
+        for step in (-1e-3, 1e-3):
+            moved = best.copy()
+            moved[i] += step
+            assert loss(moved) >= loss(best) - 1e-7
+
+
+def test_separable_pairs_and_constant_terms_have_a_finite_fit() -> None:
+    pairs = [PairFeatures(0.5, n, n, 20.0 * (n > 0), 0.8 * (n > 0), 0.5, 10) for n in (0, 0, 40, 50)]
+    model = fit(pairs, np.array([False, False, True, True]))
+    p = model.predict(pairs)
+    assert np.isfinite(model.weights).all() and p[:2].max() < 0.2 and p[2:].min() > 0.8
+    for labels in (np.zeros(4, bool), np.ones(4, bool), np.array([True])):
+        with pytest.raises(ValueError, match="both kinds"):
+            fit(pairs, labels)
+
+
+def test_the_model_as_json() -> None:
+    assert PairModel.from_json(TRUE.to_json()) == TRUE
+    for text in ("", "[]", "{}", '{"format": 2, "weights": {}}', '{"format": 1, "weights": {"constant": 1}}', "null", "1",
+                 TRUE.to_json().replace("2.0", "NaN"), TRUE.to_json().replace("2.0", '"x"')):  # fmt: skip
+        with pytest.raises(MatchError) as error:
+            PairModel.from_json(text)
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="finite weights"):
+        PairModel((1.0,))
+
+
+def test_pair_features_must_be_possible() -> None:
+    good = PairFeatures(0.5, 3, 5, 1.0, 0.5, 0.5, 7)
+    assert terms([good]).shape == (1, len(TERMS)) and terms([]).shape == (0, len(TERMS))
+    for wrong in ((np.nan, 3, 5, 1.0, 0.5, 0.5, 7), (0.5, -1, 5, 1.0, 0.5, 0.5, 7), (0.5, 3, 5, 1.0, 0.5, 0.5, 0)):
+        with pytest.raises(ValueError, match="finite"):
+            terms([PairFeatures(*wrong)])
+    assert sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("convention", [isc2021.SQUARED, isc2021.PLAIN])
+def test_ratio_matches_against_brute_force(convention: isc2021.Convention) -> None:
+    rng = np.random.default_rng(2)
+    reference = rng.integers(0, 100, (20, 128)).astype(np.uint8)
+    query = np.clip(
+        reference[rng.integers(0, 20, 40)] + rng.normal(0, 1, (40, 128)) * rng.uniform(0, 60, (40, 1)), 0, 255
+    )
+    query = query.astype(np.uint8)
+    expected = 0
+    for row in query.astype(float):
+        distances = np.sort(np.linalg.norm(reference - row, axis=1))
+        first, second = distances[:2] ** (2 if convention == "squared" else 1)
+        expected += bool(first < second / 1.8)
+    found = isc2021.ratio_matches(query, reference, convention)
+    assert found == expected and 0 < found < 40
+    assert isc2021.ratio_matches(query, reference, isc2021.PLAIN) < isc2021.ratio_matches(query, reference)
+
+
+def test_the_published_score_takes_the_better_of_query_and_mirrored_query() -> None:
+    rng = np.random.default_rng(3)
+    rows, points = rng.integers(0, 100, (30, 128)).astype(np.uint8), np.zeros((30, 4), np.uint16)
+    reference = LocalFeatures(rows, points, Frame(1, 1, 1, 1))
+    scores = [
+        isc2021.match_score(LocalFeatures(variants.descriptors(rows, variant), points, reference.frame), reference)
+        for variant in Variant
+    ]
+    assert scores[Variant.AS_IS] == scores[Variant.MIRRORED] == 30 and max(scores[2:]) < 5
+    assert isc2021.ratio_matches(rows, rows[:1]) == isc2021.ratio_matches(rows[:0], rows) == 0
+    with pytest.raises(ValueError, match="convention"):
+        isc2021.ratio_matches(rows, rows, "euclidean")  # type: ignore[arg-type]
+
+
+def test_pairs_of_attacked_photographs_give_a_model_that_tells_copies(tmp_path: Path) -> None:
+    paths = sorted((PHOTOS / "references").glob("*.jpg"))
+    for name, part in (("references", paths[:24]), ("others", paths[24:48])):
+        (tmp_path / name).write_text("".join(f"{path}\n" for path in part))
+    pairs, labels = collect(open_source(tmp_path / "references"), open_source(tmp_path / "others"), 40)
+    assert len(pairs) == len(labels) == 400 and 10 <= labels.sum() <= 20
+    p = fit(pairs, labels).predict(pairs)
+    assert p[labels].mean() > 0.7 > 0.1 > p[~labels].mean()
