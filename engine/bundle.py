@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .describe import Normalisation, Projection
-from .errors import BundleError
+from .errors import BundleError, PrecisionError
 
 FORMAT = 1
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
@@ -55,10 +55,22 @@ class Bundle:
         self._check_files()
 
     @property
-    def hash(self) -> str:
-        """sha256 over the hashes of all files and the normalisation: what a descriptor depends on."""
+    def recipe(self) -> str:
+        """sha256 over the hashes of all files and the normalisation: all that a descriptor depends on; resuming compares it."""
         relevant = {key: self.manifest[key] for key in ("sha256", "normalisation")}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def space(self) -> str:
+        """sha256 over the network and the projection: what makes descriptors comparable with each other.
+
+        All precisions of a network share it: it goes by the float32 network, from which the others are made (by the first
+        of the manifest where that one is left out). Bank and normalisation move queries only, and are no part of it.
+        """
+        entries, hashes = self.manifest["networks"], self.manifest["sha256"]
+        network = entries.get("float32") or next(iter(entries.values()))
+        relevant = [hashes[network["file"]], hashes[self.manifest["projection"]["file"]]]
+        return hashlib.sha256(json.dumps(relevant).encode()).hexdigest()
 
     @property
     def precisions(self) -> list[str]:
@@ -66,9 +78,15 @@ class Bundle:
 
     def network(self, precision: str) -> NetworkEntry:
         entries = self.manifest["networks"]
+        if not isinstance(precision, str):
+            raise TypeError(f"precision must be one of {', '.join(entries)}, not {type(precision).__name__}")
         if precision not in entries:
-            raise BundleError(f"{self.path}: no {precision} network; there is {', '.join(entries)}")
+            raise PrecisionError(f"{self.path}: no {precision} network; there is {', '.join(entries)}")
         entry = entries[precision]
+        if not isinstance(entry["batch"], int) or entry["batch"] < 1:
+            raise BundleError(
+                f"{self.path}: the batch of the {precision} network must be 1 or more, not {entry['batch']}"
+            )
         return NetworkEntry(self.path / entry["file"], entry["input_size"], entry["dimension"], entry["batch"])
 
     @cached_property

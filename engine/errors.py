@@ -8,9 +8,11 @@
     │   └── DuplicateIdError       two images with one id; names both
     ├── BadImageError              an image could not be read, or was damaged, and skipping was not allowed
     ├── BundleError                a bundle is incomplete, changed or of a newer format
+    │   └── PrecisionError         a bundle has no network of this precision; a ValueError too
     ├── StoreError                 a descriptor file or submission cannot be read or written
     │   └── ResumeError            an unfinished run does not belong to this command
     ├── SearchError                descriptors that cannot be searched
+    │   └── ComparisonError        two files whose descriptors mean different things; a StoreError too
     └── ScoreError                 pairs or ground truth that cannot be scored
 """
 
@@ -46,6 +48,10 @@ class BundleError(CopytraceError):
     """A bundle is incomplete, changed or of a newer format."""
 
 
+class PrecisionError(BundleError, ValueError):
+    """A bundle has no network of this precision."""
+
+
 class StoreError(CopytraceError):
     """A descriptor file or a submission cannot be read or written."""
 
@@ -56,6 +62,10 @@ class ResumeError(StoreError):
 
 class SearchError(CopytraceError, ValueError):
     """Descriptors that cannot be searched."""
+
+
+class ComparisonError(StoreError, SearchError):
+    """Two files whose descriptors cannot be compared with each other."""
 
 
 class ScoreError(CopytraceError, ValueError):

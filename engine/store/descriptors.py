@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import file_path, one_of
 from ..errors import StoreError
 from .atomic import reason
 from .hdf5 import new_hdf5
@@ -80,7 +81,10 @@ class DescriptorFile:
                 f"{path}: {len(self.descriptors)} rows in {rows_name!r}, but {ids_name!r} has shape {names.shape}"
             )
         self.ids = _read_ids(names, path, ids_name)
-        self.attributes: dict[str, object] = dict(file.attrs)
+        self.attributes: dict[str, object] = {
+            **file.attrs,
+            **self.descriptors.attrs,
+        }  # a submission's lie with its halves
 
     def failed(self) -> list[tuple[str, str]]:
         """(id, reason) of every image that has no row."""
@@ -105,9 +109,11 @@ class DescriptorFile:
 def open_descriptors(path: str | os.PathLike[str], role: str = "reference") -> DescriptorFile:
     """Open a descriptor file, from any writer, or the half of a challenge submission that ``role`` names.
 
-    Raises: StoreError when it is missing, not HDF5, or lacks what is needed.
+    Raises: StoreError when it is missing, not HDF5, or lacks what is needed; ValueError or TypeError for arguments that are
+    not allowed.
     """
-    path = Path(path)
+    path = file_path("path", path)
+    one_of("role", role, ("reference", "query"))
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:

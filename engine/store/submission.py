@@ -3,15 +3,16 @@
 import os
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import file_path, whole_number
 from ..errors import StoreError
 from ..outputs import SUBMISSION, check_output
 from .atomic import reason
+from .comparable import KEPT, check_comparable
 from .descriptors import DescriptorFile, open_descriptors
 from .hdf5 import new_hdf5
 
@@ -26,17 +27,21 @@ def write_submission(
     """Join two descriptor files into a submission, rows sorted by id; returns the numbers of queries and references.
 
     Raises: StoreError when a file cannot be read or written, dimensions differ or exceed 256, ids repeat or values are not
-    finite, or when ``output`` is one of the two files or a file of another kind.
+    finite; when ``output`` is one of the two files or a file of another kind; ComparisonError, one of it, when the
+    two do not belong together.
     """
+    queries, references = file_path("queries", queries), file_path("references", references)
+    output = file_path("output", output)
     check_output(output, SUBMISSION, (queries, references))
     with open_descriptors(queries, "query") as q, open_descriptors(references, "reference") as r:
+        check_comparable(q, r)
         if q.descriptors.shape[1] != r.descriptors.shape[1]:
             raise StoreError(
                 f"dimensions differ: {q.path} has {q.descriptors.shape[1]}, {r.path} has {r.descriptors.shape[1]}"
             )
         if q.descriptors.shape[1] > MAX_DIMENSION:
             raise StoreError(f"{q.descriptors.shape[1]} dimensions, at most {MAX_DIMENSION} are allowed")
-        with new_hdf5(Path(output)) as file:
+        with new_hdf5(output) as file:
             for half, source in zip(HALVES, (q, r), strict=True):
                 _copy_half(file, half, source)
         return len(q.ids), len(r.ids)
@@ -54,6 +59,7 @@ def _copy_half(file: h5py.File, half: str, source: DescriptorFile) -> None:
         if not np.isfinite(rows).all():
             raise StoreError(f"{source.path}: NaN or infinite values; a submission must be finite")
         target[start : start + len(rows)] = rows
+    target.attrs.update({name: source.attributes[name] for name in KEPT if name in source.attributes})
     file.create_dataset(f"{half}_ids", data=ids, dtype=h5py.string_dtype("utf-8"))
 
 
@@ -73,8 +79,11 @@ def check_submission(path: str | os.PathLike[str], phase: int | None = None) -> 
     """Every way in which a file breaks the challenge's rules, one line each; empty when it is right.
 
     phase: 1 or 2 also checks the numbers of rows and the ids of that phase; None checks the form only.
-    Raises: StoreError when the file is missing or not HDF5.
+    Raises: StoreError when the file is missing or not HDF5; ValueError or TypeError for arguments that are not allowed.
     """
+    path = file_path("path", path)
+    if phase is not None:
+        whole_number("phase", phase, 1, 2)
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:
