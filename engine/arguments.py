@@ -38,7 +38,7 @@ def number(name: str, value: object, least: float) -> float:
     try:
         real = float(value)
     except OverflowError:  # a whole number beyond any float
-        real = math.inf if value > 0 else -math.inf
+        real = math.inf if isinstance(value, int) and value > 0 else -math.inf
     if math.isnan(real) or real < least:
         raise ValueError(f"{name} must be a number of at least {least:g}, not {value}")
     return real

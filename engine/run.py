@@ -130,7 +130,11 @@ def _finished(path: Path, run: object, source: Source) -> Summary | None:
     """What the run has done, if its file is there already and holds each image of the source once."""
     if (read_attributes(path) or {}).get("run") != run:
         return None
-    with open_descriptors(path) as file:
+    try:
+        opened = open_descriptors(path)
+    except StoreError:  # damaged since: it is made again
+        return None
+    with opened as file:
         failed, damages = ([BadImage(*pair) for pair in pairs] for pairs in (file.failed(), file.damaged()))
         if sorted([*file.ids, *(bad.id for bad in failed)]) != source.ids():
             return None

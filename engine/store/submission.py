@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from ..arguments import file_path, whole_number
 from ..errors import StoreError
 from ..outputs import SUBMISSION, check_output
-from .atomic import reason
 from .comparable import KEPT, check_comparable
 from .descriptors import DescriptorFile, open_descriptors
 from .hdf5 import new_hdf5
+from .reading import Rows, find_dataset, open_hdf5, reading
 
 MAX_DIMENSION = 256
 HALVES = ("query", "reference")
@@ -63,7 +64,7 @@ def _copy_half(file: h5py.File, half: str, source: DescriptorFile) -> None:
     file.create_dataset(f"{half}_ids", data=ids, dtype=h5py.string_dtype("utf-8"))
 
 
-def _read_rows(descriptors: h5py.Dataset, indices: NDArray[np.intp]) -> NDArray[np.float32]:
+def _read_rows(descriptors: Rows, indices: NDArray[np.intp]) -> NDArray[np.float32]:
     """Rows in any order; HDF5 itself reads ascending ones only."""
     order = np.argsort(indices)
     first, last = int(indices[order[0]]), int(indices[order[-1]])
@@ -84,28 +85,22 @@ def check_submission(path: str | os.PathLike[str], phase: int | None = None) -> 
     path = file_path("path", path)
     if phase is not None:
         whole_number("phase", phase, 1, 2)
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such file") from None
-    except OSError as error:
-        raise StoreError(f"{path}: not a readable HDF5 file: {reason(error)}") from None
-    with file:
-        return list(_violations(file, phase))
+    with reading(path), open_hdf5(path) as file:
+        return list(_violations(file, path, phase))
 
 
-def _violations(file: h5py.File, phase: int | None) -> Iterator[str]:
+def _violations(file: h5py.File, path: Path, phase: int | None) -> Iterator[str]:
     dimensions = {}
     for half in HALVES:
-        rows, names = file.get(half), file.get(f"{half}_ids")
+        rows, names = find_dataset(file, half, path), find_dataset(file, f"{half}_ids", path)
         row_count = id_count = None
-        if not isinstance(rows, h5py.Dataset):
+        if rows is None:
             yield f"{half}: dataset missing"
         else:
             yield from _row_violations(half, rows)
             if rows.ndim == 2:
                 row_count, dimensions[half] = rows.shape
-        if not isinstance(names, h5py.Dataset):
+        if names is None:
             yield f"{half}_ids: dataset missing"
         elif names.ndim != 1:
             yield f"{half}_ids: must have 1 dimension, not {names.ndim}"
