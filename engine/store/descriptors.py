@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 
 from ..arguments import file_path, one_of
 from ..errors import StoreError
-from .checksum import Checksum
 from .hdf5 import new_hdf5
-from .reading import Rows, find_dataset, open_hdf5, read_attributes_of, read_texts, reading
+from .reading import Rows, check_written, find_dataset, open_hdf5, read_attributes_of, read_texts, reading
 
 _TEXT = h5py.string_dtype("utf-8")
 _REASONS = np.dtype([("id", _TEXT), ("reason", _TEXT)])
 _SLICE_ROWS = 1 << 15
-CHECKSUM = "checksum"
 
 
 def write_descriptors(
@@ -34,7 +32,6 @@ def write_descriptors(
     damaged: of those that are not what they were, with a row or without.
     Raises: StoreError.
     """
-    checksum = Checksum()
     with new_hdf5(path) as file:
         descriptors = file.create_dataset("descriptors", shape, np.float32)
         ids = file.create_dataset("ids", (shape[0],), _TEXT)
@@ -42,11 +39,10 @@ def write_descriptors(
         for names, rows in _large_slices(parts):
             descriptors[start : start + len(rows)] = rows
             ids[start : start + len(rows)] = names
-            checksum.add(names, rows)
             start += len(rows)
         file.create_dataset("failed", data=np.array(failed, _REASONS))
         file.create_dataset("damaged", data=np.array(list(damaged), _REASONS))
-        file.attrs.update({**attributes, CHECKSUM: checksum.of_all({"failed": failed}, attributes)})
+        file.attrs.update(attributes)
 
 
 def _large_slices(
@@ -77,6 +73,8 @@ class DescriptorFile:
                 with reading(path):
                     raise StoreError(f"{path}: no dataset {name!r}; it has {', '.join(sorted(file)) or 'none'}")
         assert rows is not None and names is not None
+        check_written(rows, path, rows_name)
+        check_written(names, path, ids_name)
         if rows.ndim != 2 or rows.dtype.kind != "f":
             raise StoreError(f"{path}: {rows_name!r} must be float [N, D], not {rows.dtype} of {rows.shape}")
         if names.shape != (len(rows),):
@@ -84,18 +82,6 @@ class DescriptorFile:
         self.descriptors = Rows(rows, path)
         self.ids = read_texts(names, path, ids_name)
         self.attributes = read_attributes_of(file, rows, path=path)  # a submission's lie with its halves
-        if CHECKSUM in self.attributes:
-            self._check()
-
-    def _check(self) -> None:
-        """Raises: StoreError unless everything is as it was written. Files of other writers have no checksum."""
-        checksum = Checksum()
-        for start in range(0, len(self.ids), _SLICE_ROWS):
-            part = slice(start, start + _SLICE_ROWS)
-            checksum.add(self.ids[part], self.descriptors[part])
-        attributes = {name: value for name, value in self.attributes.items() if name != CHECKSUM}
-        if checksum.of_all({"failed": self.failed()}, attributes) != self.attributes[CHECKSUM]:
-            raise StoreError(f"{self.path}: damaged: its contents have changed since it was written (checksum differs)")
 
     def failed(self) -> list[tuple[str, str]]:
         """(id, reason) of every image that has no row."""

@@ -1,5 +1,6 @@
 """HDF5 files of any writer, read without trust: what is damaged or lies elsewhere is one error, whatever HDF5 makes of it."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +12,16 @@ from numpy.typing import NDArray
 
 from ..errors import CopytraceError, StoreError
 from .atomic import reason
+from .checksum import check_sum
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open a file for reading. Raises: StoreError when it is missing or not HDF5."""
+    """Open a file for reading. Raises: StoreError when it is missing, not HDF5, or not as it was written."""
     with reading(path):
         if path.exists() and not path.is_file():
             raise StoreError(f"{path}: is not a regular file")
         try:
+            check_sum(path)  # before HDF5 sees it, which a damaged file may keep busy for ever
             return h5py.File(path, "r")
         except FileNotFoundError:
             raise StoreError(f"{path}: no such file") from None
@@ -60,17 +63,19 @@ def find_dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset | None:
             raise StoreError(f"{path}: the data of {name!r} are kept in other files, which are not followed")
         if found.shape is None:
             raise StoreError(f"{path}: {name!r} is empty, without a shape")
-        if found.size and not _written(found):
-            raise StoreError(f"{path}: {name!r} was declared, but not all of it was written")
         return found
 
 
-def _written(dataset: h5py.Dataset) -> bool:
-    """Whether every part has a place in the file; HDF5 fills up what is missing without a word."""
-    if dataset.chunks is None:
-        return bool(dataset.id.get_storage_size() > 0)
-    wanted = int(np.prod([-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]))
-    return bool(dataset.id.get_num_chunks() >= wanted)
+def check_written(dataset: h5py.Dataset, path: Path, name: str) -> None:
+    """Make sure that every part has a place in the file; HDF5 fills up what is missing without a word. Raises: StoreError."""
+    with reading(path):
+        if dataset.chunks is None:
+            whole = not dataset.size or dataset.id.get_storage_size() > 0
+        else:
+            chunks = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
+            whole = dataset.id.get_num_chunks() >= math.prod(chunks)
+    if not whole:
+        raise StoreError(f"{path}: {name!r} was declared, but not all of it was written")
 
 
 class Rows:
