@@ -95,8 +95,18 @@ class Bundle:
         try:
             with np.load(self.path / name, allow_pickle=False) as file:
                 parts = [np.ascontiguousarray(file[key], np.float32) for key in ("mean", "components", "eigenvalues")]
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # numpy and zipfile raise whatever they come across
             raise BundleError(f"{self.path / name}: not a projection: {error}") from None
+        mean, components, eigenvalues = parts
+        if (
+            mean.ndim != 1
+            or eigenvalues.ndim != 1
+            or components.shape != (len(eigenvalues), len(mean))
+            or not mean.size
+        ):
+            raise BundleError(f"{self.path / name}: not a projection: shapes {[part.shape for part in parts]}")
+        if not all(np.isfinite(part).all() for part in parts) or not (eigenvalues > 0).all():
+            raise BundleError(f"{self.path / name}: values that are not finite, or eigenvalues that are not positive")
         return Projection(*parts)
 
     @cached_property
@@ -104,9 +114,13 @@ class Bundle:
         """float32 [M, D]."""
         name = self.manifest["bank"]["file"]
         try:
-            return np.ascontiguousarray(np.load(self.path / name, allow_pickle=False), np.float32)
-        except (OSError, ValueError) as error:
+            bank = np.load(self.path / name, allow_pickle=False)
+            bank = np.ascontiguousarray(bank, np.float32) if isinstance(bank, np.ndarray) else np.empty(0, np.float32)
+        except Exception as error:
             raise BundleError(f"{self.path / name}: not a bank: {error}") from None
+        if bank.ndim != 2 or not bank.size or not np.isfinite(bank).all():
+            raise BundleError(f"{self.path / name}: not a bank: must be finite [M, D], is of shape {bank.shape}")
+        return bank
 
     def normalisation(self, method: int | None = None) -> Normalisation:
         """The constants of a method, or of the bundle's own choice."""
