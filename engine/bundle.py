@@ -115,7 +115,9 @@ class Bundle:
         name = self.manifest["bank"]["file"]
         try:
             bank = np.load(self.path / name, allow_pickle=False)
-            bank = np.ascontiguousarray(bank, np.float32) if isinstance(bank, np.ndarray) else np.empty(0, np.float32)
+            if not isinstance(bank, np.ndarray) or bank.dtype.kind != "f":
+                raise ValueError("no array of floats")
+            bank = np.ascontiguousarray(bank, np.float32)
         except Exception as error:
             raise BundleError(f"{self.path / name}: not a bank: {error}") from None
         if bank.ndim != 2 or not bank.size or not np.isfinite(bank).all():
