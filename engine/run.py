@@ -99,7 +99,8 @@ def embed_source(
             raise ResumeError(
                 f"{journal.path}: images that are in it have changed since; delete it, or leave out --resume to start over"
             )
-        failed, damages = [], []
+        failed: list[BadImage] = []
+        damages: list[BadImage] = []
         for part in _in_order(journal, source):
             _record(part, failed, damages, on_error)
         stream = embed_stream(embedder, source.starting_at(resumed_at), output, timers, damaged)

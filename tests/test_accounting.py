@@ -157,8 +157,10 @@ def test_absurd_journals_with_a_valid_checksum(photos: Path, tmp_path: Path, ite
 
     engine = Engine()
     head = interrupted(engine, photos, tmp_path / "a.h5")
-    text = json.dumps(items).encode()
-    slice_ = struct.pack("<4sIQI", b"CTJ1", len(text), len(rows), zlib.crc32(rows, zlib.crc32(text))) + text + rows
+    stamps = open_source(photos).stamps("stat")
+    stamp = stamps.digest(min(len(items), 40)) if isinstance(items, list) else ""
+    text = json.dumps([stamp, items, []]).encode()
+    slice_ = struct.pack("<4sIQI", b"CTJ2", len(text), len(rows), zlib.crc32(rows, zlib.crc32(text))) + text + rows
     (tmp_path / "a.h5.partial").write_bytes(head + b"\n" + slice_)
     with pytest.raises(ResumeError, match="--resume"):
         engine.embed_source(photos, tmp_path / "a.h5", resume=True)
@@ -173,7 +175,7 @@ def test_deeply_nested_journals(tmp_path: Path) -> None:
     journal.close()
     data = journal.path.read_bytes()
     text = b"[" * 100_000
-    journal.path.write_bytes(data + struct.pack("<4sIQI", b"CTJ1", len(text), 0, zlib.crc32(text)) + text)
+    journal.path.write_bytes(data + struct.pack("<4sIQI", b"CTJ2", len(text), 0, zlib.crc32(text)) + text)
     with pytest.raises(ResumeError):
         Journal(tmp_path / "a.h5", {"a": "b"}, 4, resume=True)
     journal.path.write_bytes(b"copytrace journal " + b"[" * 60_000 + b"\n")
