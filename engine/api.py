@@ -1,24 +1,26 @@
 """The Python API: :class:`Engine` for images, and the search behind the command line."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import MAX_BATCH, MAX_THREADS, file_path, flag, number, one_of, whole_number
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .describe.describer import Backend
 from .embedder import Damaged, Device, Embedder, Output, Precision, Role
 from .errors import SearchError
 from .found import Found, origin
 from .outputs import PAIRS, check_output
-from .pipeline import embed_images
+from .pipeline import Picture, embed_images
 from .read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule, Place, StampKind, open_source
 from .run import OnError, Progress, Summary, embed_source
 from .score import write_pairs
 from .search import id_ranks, nearest_pairs, pairs_within, top_pairs
-from .store import open_descriptors
+from .store import check_comparable, open_descriptors
 from .store.atomic import replacing
 
 DEFAULT_TOP = 500_000
@@ -30,7 +32,7 @@ class Engine:
 
     bundle: a folder (default: the one in the package). precision: "int8" or "float32". threads: for decoding and networks
     (default: all processors). batch: images a network takes at a time. backend: "native" or "numpy".
-    Raises: BundleError, MissingExtraError.
+    Raises: BundleError, MissingExtraError; ValueError or TypeError for arguments that are none of these.
     """
 
     def __init__(
@@ -44,7 +46,12 @@ class Engine:
         backend: Backend = "native",
         pixel_limit: int = DEFAULT_PIXEL_LIMIT,
     ) -> None:
-        self.bundle = Bundle(bundle)
+        one_of("device", device, get_args(Device))
+        one_of("backend", backend, get_args(Backend))
+        threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
+        batch = None if batch is None else whole_number("batch", batch, 1, MAX_BATCH)
+        pixel_limit = whole_number("pixel_limit", pixel_limit, 1)
+        self.bundle = Bundle(file_path("bundle", bundle))
         self._embedder = Embedder(
             self.bundle,
             precision=precision,
@@ -62,7 +69,7 @@ class Engine:
 
     def embed(
         self,
-        images: Sequence[PathLike | bytes | NDArray[np.uint8]],
+        images: Picture | Iterable[Picture],
         *,
         role: Role = "reference",
         output: Output | None = None,
@@ -70,11 +77,21 @@ class Engine:
     ) -> NDArray[np.float32]:
         """Paths, encoded images, or pixels (uint8 RGB [H, W, 3] or grey [H, W]) -> float32 [N, D], in the order given.
 
+        images: any iterable of them, pixels also as one array [N, H, W, 3]; a single one gives one row, [1, D].
         role: queries are also moved away from the bank. output: "raw", "projected", "method1" or "method2" instead of what
         the role gets. damaged: "keep" embeds damaged images, with a DamagedImageWarning; with "skip" they cannot be used.
-        Raises: BadImageError naming every image that cannot be used; ValueError for arrays that are not pixels.
+        Raises: BadImageError naming every image that cannot be used; ValueError or TypeError for what is no image, and for
+        other arguments that are not allowed.
         """
-        return embed_images(self._embedder, images, output or self._embedder.output_for(role), damaged)
+        one_of("damaged", damaged, get_args(Damaged))
+        return embed_images(self._embedder, images, self._output(role, output), damaged)
+
+    def _output(self, role: Role, output: Output | None) -> Output:
+        one_of("role", role, get_args(Role))
+        if output is None:
+            return self._embedder.output_for(role)
+        one_of("output", output, get_args(Output))
+        return output
 
     def embed_source(
         self,
@@ -96,11 +113,24 @@ class Engine:
         source, ids, byte_limit: as in :func:`copytrace.engine.read.open_source`. With ``on_error`` "skip", a damaged tar and a
         folder that cannot be listed are reported beside what could be read. The rest: see
         :func:`copytrace.engine.run.embed_source`.
+        Raises: what these raise, and ValueError or TypeError for arguments that are not allowed.
         """
+        output = self._output(role, output)
+        one_of("ids", ids, get_args(IdRule))
+        one_of("on_error", on_error, get_args(OnError))
+        one_of("fingerprint", fingerprint, get_args(StampKind))
+        one_of("damaged", damaged, get_args(Damaged))
+        byte_limit = whole_number("byte_limit", byte_limit, 1)
+        flag("resume", resume)
+        if not callable(progress):
+            raise TypeError("progress must be a function of images done, images in all and images failed")
+        path = file_path("path", path)
+        if isinstance(source, str | os.PathLike | bytes | Mapping) or not isinstance(source, Iterable):
+            source = file_path("source", source)  # all others are paths in memory
         return embed_source(
             self._embedder,
             open_source(source, ids=ids, on_damage=on_error, byte_limit=byte_limit),
-            Path(path),
+            path,
             role=role,
             output=output,
             resume=resume,
@@ -123,16 +153,18 @@ def search(
     """Search one descriptor file with another, references read block by block.
 
     Give one of ``top`` (the best pairs over everything, the default with 500,000), ``k`` or ``max_distance``.
-    Raises: StoreError, SearchError.
+    Raises: StoreError, SearchError; ComparisonError, which is both, for files that do not belong together; ValueError or
+    TypeError for arguments that are not allowed.
     """
     if sum(value is not None for value in (top, k, max_distance)) > 1:
         raise ValueError("give only one of top, k and max_distance")
+    top = None if top is None else whole_number("top", top, 1)
+    k = None if k is None else whole_number("k", k, 1)
+    max_distance = None if max_distance is None else number("max_distance", max_distance, 0.0)
+    threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
+    queries, references = file_path("queries", queries), file_path("references", references)
     with open_descriptors(queries, "query") as q, open_descriptors(references, "reference") as r:
-        bundles = [str(file.attributes["bundle"])[:12] for file in (q, r) if "bundle" in file.attributes]
-        if len(set(bundles)) > 1:
-            raise SearchError(
-                f"made with different bundles, not comparable: {q.path} {bundles[0]}, {r.path} {bundles[1]}"
-            )
+        check_comparable(q, r)
         a, b, query_ranks, reference_ranks = q.descriptors, r.descriptors, _ranks(q.ids, q.path), _ranks(r.ids, r.path)
         if k is not None:
             pairs = nearest_pairs(a, b, k, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
@@ -157,6 +189,9 @@ def save_pairs(found: Found, path: PathLike) -> None:
 
     Raises: StoreError, also when there is a file of another kind at ``path``.
     """
+    if not isinstance(found, Found):
+        raise TypeError(f"found must be what search gives, not {type(found).__name__}")
+    path = file_path("path", path)
     check_output(path, PAIRS)
-    with replacing(Path(path)) as temporary:
+    with replacing(path) as temporary:
         write_pairs(temporary, found.queries(), found.references(), found.pairs.scores)

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .describe import Normalisation, Projection
-from .errors import BundleError
+from .errors import BundleError, PrecisionError
 
 FORMAT = 1
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
@@ -55,10 +55,22 @@ class Bundle:
         self._check_files()
 
     @property
-    def hash(self) -> str:
-        """sha256 over the hashes of all files and the normalisation: what a descriptor depends on."""
+    def recipe(self) -> str:
+        """sha256 over the hashes of all files and the normalisation: all that a descriptor depends on; resuming compares it."""
         relevant = {key: self.manifest[key] for key in ("sha256", "normalisation")}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def space(self) -> str:
+        """sha256 over the network and the projection: what makes descriptors comparable with each other.
+
+        All precisions of a network share it: it goes by the float32 network, from which the others are made (by the first
+        of the manifest where that one is left out). Bank and normalisation move queries only, and are no part of it.
+        """
+        entries, hashes = self.manifest["networks"], self.manifest["sha256"]
+        network = entries.get("float32") or next(iter(entries.values()))
+        relevant = [hashes[network["file"]], hashes[self.manifest["projection"]["file"]]]
+        return hashlib.sha256(json.dumps(relevant).encode()).hexdigest()
 
     @property
     def precisions(self) -> list[str]:
@@ -66,9 +78,15 @@ class Bundle:
 
     def network(self, precision: str) -> NetworkEntry:
         entries = self.manifest["networks"]
+        if not isinstance(precision, str):
+            raise TypeError(f"precision must be one of {', '.join(entries)}, not {type(precision).__name__}")
         if precision not in entries:
-            raise BundleError(f"{self.path}: no {precision} network; there is {', '.join(entries)}")
+            raise PrecisionError(f"{self.path}: no {precision} network; there is {', '.join(entries)}")
         entry = entries[precision]
+        if not isinstance(entry["batch"], int) or entry["batch"] < 1:
+            raise BundleError(
+                f"{self.path}: the batch of the {precision} network must be 1 or more, not {entry['batch']}"
+            )
         return NetworkEntry(self.path / entry["file"], entry["input_size"], entry["dimension"], entry["batch"])
 
     @cached_property
@@ -77,8 +95,18 @@ class Bundle:
         try:
             with np.load(self.path / name, allow_pickle=False) as file:
                 parts = [np.ascontiguousarray(file[key], np.float32) for key in ("mean", "components", "eigenvalues")]
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # numpy and zipfile raise whatever they come across
             raise BundleError(f"{self.path / name}: not a projection: {error}") from None
+        mean, components, eigenvalues = parts
+        if (
+            mean.ndim != 1
+            or eigenvalues.ndim != 1
+            or components.shape != (len(eigenvalues), len(mean))
+            or not mean.size
+        ):
+            raise BundleError(f"{self.path / name}: not a projection: shapes {[part.shape for part in parts]}")
+        if not all(np.isfinite(part).all() for part in parts) or not (eigenvalues > 0).all():
+            raise BundleError(f"{self.path / name}: values that are not finite, or eigenvalues that are not positive")
         return Projection(*parts)
 
     @cached_property
@@ -86,9 +114,15 @@ class Bundle:
         """float32 [M, D]."""
         name = self.manifest["bank"]["file"]
         try:
-            return np.ascontiguousarray(np.load(self.path / name, allow_pickle=False), np.float32)
-        except (OSError, ValueError) as error:
+            bank = np.load(self.path / name, allow_pickle=False)
+            if not isinstance(bank, np.ndarray) or bank.dtype.kind != "f":
+                raise ValueError("no array of floats")
+            bank = np.ascontiguousarray(bank, np.float32)
+        except Exception as error:
             raise BundleError(f"{self.path / name}: not a bank: {error}") from None
+        if bank.ndim != 2 or not bank.size or not np.isfinite(bank).all():
+            raise BundleError(f"{self.path / name}: not a bank: must be finite [M, D], is of shape {bank.shape}")
+        return bank
 
     def normalisation(self, method: int | None = None) -> Normalisation:
         """The constants of a method, or of the bundle's own choice."""

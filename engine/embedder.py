@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .bundle import Bundle
 from .describe import Describer
 from .describe.describer import Backend
-from .errors import CopytraceError
+from .errors import BundleError, CopytraceError
 from .infer import Network, OrtNetwork
 from .read import DEFAULT_PIXEL_LIMIT, BadImage, Image, UndecodableError, decode_picture
 from .threads import cpu_count
@@ -57,6 +57,11 @@ class Embedder:
         self.threads = threads or cpu_count()
         self.pixel_limit = pixel_limit
         self.network: Network = OrtNetwork(entry.path, batch=batch or entry.batch)
+        if len(bundle.projection.mean) != self.network.dimension:
+            raise BundleError(
+                f"{bundle.path}: the projection takes {len(bundle.projection.mean)} values, the {precision} network gives "
+                f"{self.network.dimension}"
+            )
         self.describer = Describer(bundle.projection, bundle.bank, backend=backend)
 
     def output_for(self, role: Role) -> Output:

@@ -8,10 +8,14 @@
     │   └── DuplicateIdError       two images with one id; names both
     ├── BadImageError              an image could not be read, or was damaged, and skipping was not allowed
     ├── BundleError                a bundle is incomplete, changed or of a newer format
+    │   └── PrecisionError         a bundle has no network of this precision; a ValueError too
     ├── StoreError                 a descriptor file or submission cannot be read or written
     │   └── ResumeError            an unfinished run does not belong to this command
     ├── SearchError                descriptors that cannot be searched
     ├── MatchError                 evidence or a match model that cannot be read
+
+
+    │   └── ComparisonError        two files whose descriptors mean different things; a StoreError too
     └── ScoreError                 pairs or ground truth that cannot be scored
 """
 
@@ -47,6 +51,10 @@ class BundleError(CopytraceError):
     """A bundle is incomplete, changed or of a newer format."""
 
 
+class PrecisionError(BundleError, ValueError):
+    """A bundle has no network of this precision."""
+
+
 class StoreError(CopytraceError):
     """A descriptor file or a submission cannot be read or written."""
 
@@ -61,6 +69,10 @@ class SearchError(CopytraceError, ValueError):
 
 class MatchError(CopytraceError, ValueError):
     """Evidence or a match model that cannot be read."""
+
+
+class ComparisonError(StoreError, SearchError):
+    """Two files whose descriptors cannot be compared with each other."""
 
 
 class ScoreError(CopytraceError, ValueError):

@@ -65,7 +65,7 @@ def origin(*files: DescriptorFile) -> dict[str, str]:
         values = [str(file.attributes[name])[:length] for file in files if name in file.attributes]
         return ", ".join(dict.fromkeys(value for value in values if value))
 
-    name, digest = all_of("bundle_name"), all_of("bundle", 12)
+    name, digest = all_of("bundle_name"), all_of("recipe", 12) or all_of("bundle", 12)
     bundle = f"{name} ({digest})" if name and digest else name or digest
     known = {"bundle": bundle, "precision": all_of("precision"), "descriptors": all_of("output")}
     return {key: value for key, value in known.items() if value}

@@ -8,7 +8,7 @@ import os
 import time
 import warnings
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +23,9 @@ from .embedder import Damaged, Decoded, Embedder, Output, check_damaged
 from .errors import BadImageError, DamagedImageWarning
 from .read import BadImage, Image, read_file, stretch
 from .store import Slice
+
+Picture = str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[np.uint8]
+"""A path, an encoded image, or pixels uint8 (RGB [H, W, 3] or grey [H, W])."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -76,15 +79,7 @@ def embed_stream(
             return [_with_damaged(embedder.decode(image), damaged) for image in chunk]
 
     def embed(group: list[Decoded]) -> Slice:
-        items = [(name, value.reason if isinstance(value, BadImage) else None) for name, value, _ in group]
-        damages = [(name, damage) for name, _, damage in group if damage is not None]
-        pixels = [value for _, value, _ in group if not isinstance(value, BadImage)]
-        if not pixels:
-            return Slice(items, np.empty((0, embedder.dimension(output)), np.float32), damages)
-        with timers.measure("infer"):
-            raw = embedder.network(np.stack(pixels))
-        with timers.measure("describe"):
-            return Slice(items, embedder.describe(raw, output), damages)
+        return _embed_group(embedder, group, output, timers)
 
     threads, batch = embedder.threads, embedder.network.batch
     decoders, networks = ThreadPoolExecutor(threads, "decode"), ThreadPoolExecutor(threads, "infer")
@@ -103,6 +98,42 @@ def _with_damaged(decoded: Decoded, damaged: Damaged) -> Decoded:
     if damaged == "keep" or damage is None:
         return decoded
     return name, BadImage(name, f"damaged, left out: {damage}"), damage
+
+
+def _embed_group(embedder: Embedder, group: list[Decoded], output: Output, timers: StageTimers) -> Slice:
+    """Pixels to rows. An image whose row is not finite becomes a bad one, and has none."""
+    reasons = [value.reason if isinstance(value, BadImage) else None for _, value, _ in group]
+    damages = [(name, damage) for name, _, damage in group if damage is not None]
+    pixels = [value for _, value, _ in group if not isinstance(value, BadImage)]
+    rows = np.empty((0, embedder.dimension(output)), np.float32)
+    if pixels:
+        with timers.measure("infer"):
+            raw = embedder.network(np.stack(pixels))
+        with timers.measure("describe"):
+            rows, finite = _describe_finite(embedder, raw, output)
+        for position, kept in zip([i for i, why in enumerate(reasons) if why is None], finite.tolist(), strict=True):
+            if not kept:
+                reasons[position] = "the network's values for it are not finite"
+    return Slice([(name, why) for (name, _, _), why in zip(group, reasons, strict=True)], rows, damages)
+
+
+def _describe_finite(
+    embedder: Embedder, raw: NDArray[np.float32], output: Output
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The finite rows among those of raw embeddings [N, E], float32 [n, D], and which they are, bool [N]."""
+    finite = np.asarray(np.isfinite(raw).all(axis=1), np.bool_)
+    try:
+        rows = embedder.describe(raw[finite], output)
+    except ValueError:  # finite, but so large that their projections are not: find them one by one
+        for row in np.flatnonzero(finite):
+            try:
+                embedder.describe(raw[row : row + 1], output)
+            except ValueError:
+                finite[row] = False
+        rows = embedder.describe(raw[finite], output)
+    good = np.isfinite(rows).all(axis=1)
+    finite[finite] = good
+    return rows[good], finite
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -126,46 +157,55 @@ def _full_batches(decoded: Iterable[Decoded], batch: int) -> Iterator[list[Decod
 
 
 def embed_images(
-    embedder: Embedder,
-    images: Sequence[str | os.PathLike[str] | bytes | NDArray[np.uint8]],
-    output: Output,
-    damaged: Damaged = "keep",
+    embedder: Embedder, images: Picture | Iterable[Picture], output: Output, damaged: Damaged = "keep"
 ) -> NDArray[np.float32]:
-    """Paths, encoded images or uint8 pixels -> float32 [N, D], one row each, in the order given.
+    """Paths, encoded images or uint8 pixels, or a single one of these -> float32 [N, D], one row each, in the order given.
 
     damaged: "keep" embeds damaged images, with a DamagedImageWarning; with "skip" they cannot be used.
-    Raises: BadImageError naming every image that cannot be used; ValueError for arrays that are not pixels.
+    Raises: BadImageError naming every image that cannot be used; ValueError for arrays that are not pixels; TypeError for
+    anything else.
     """
 
-    def decode(numbered: tuple[int, str | os.PathLike[str] | bytes | NDArray[np.uint8]]) -> Decoded:
+    def decode(numbered: tuple[int, Picture]) -> Decoded:
         index, image = numbered
         if isinstance(image, np.ndarray):
-            return str(index), _pixels(image, index, embedder.network.input_size), None
+            return f"image {index}", _pixels(image, index, embedder.network.input_size), None
         if isinstance(image, bytes | bytearray | memoryview):
             return _with_damaged(embedder.decode(Image(f"image {index}", lambda: bytes(image))), damaged)
-        return _with_damaged(embedder.decode(Image(os.fspath(image), partial(read_file, image))), damaged)
+        if isinstance(image, str | os.PathLike):
+            return _with_damaged(embedder.decode(Image(os.fspath(image), partial(read_file, image))), damaged)
+        raise TypeError(f"image {index} must be {_ALLOWED}, not {type(image).__name__}")
 
     check_damaged(damaged)
     batch, threads = embedder.network.batch, embedder.threads
     with ThreadPoolExecutor(threads) as decoders, ThreadPoolExecutor(threads) as networks:
-        bad: list[BadImage] = []
-        kept: list[str] = []
+        timers = StageTimers()
 
-        def embed(group: list[Decoded]) -> NDArray[np.float32]:
-            pixels = [value for _, value, _ in group if not isinstance(value, BadImage)]
-            kept.extend(f"{name}: {damage}" for name, _, damage in group if damage is not None)
-            if len(pixels) < len(group):
-                bad.extend(value for _, value, _ in group if isinstance(value, BadImage))
-                return np.empty((0, embedder.dimension(output)), np.float32)
-            return embedder.describe(embedder.network(np.stack(pixels)), output)
+        def embed(group: list[Decoded]) -> Slice:
+            return _embed_group(embedder, group, output, timers)
 
-        stream = map_ordered(decoders, decode, enumerate(images), (threads + 1) * batch)
+        stream = map_ordered(decoders, decode, enumerate(_listed(images)), (threads + 1) * batch)
         parts = list(map_ordered(networks, embed, _chunks(stream, batch), threads + 1))
+    bad = sorted(f"{name}: {why}" for part in parts for name, why in part.items if why is not None)
     if bad:
-        raise BadImageError("; ".join(sorted(f"{image.id}: {image.reason}" for image in bad)))
-    if kept:
-        warnings.warn("damaged: " + "; ".join(sorted(kept)), DamagedImageWarning, stacklevel=3)
-    return np.concatenate([np.empty((0, embedder.dimension(output)), np.float32), *parts])
+        raise BadImageError("; ".join(bad))
+    if kept := sorted(f"{name}: {damage}" for part in parts for name, damage in part.damaged):
+        warnings.warn("damaged: " + "; ".join(kept), DamagedImageWarning, stacklevel=3)
+    return np.concatenate([np.empty((0, embedder.dimension(output)), np.float32), *(part.rows for part in parts)])
+
+
+_ALLOWED = "a path, the bytes of an encoded image, or uint8 pixels (RGB [H, W, 3] or grey [H, W])"
+
+
+def _listed(images: Picture | Iterable[Picture]) -> Iterable[Picture]:
+    """Several images as they are, a single one as a list of one. Raises: TypeError for what is neither."""
+    if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview):
+        return [images]
+    if isinstance(images, np.ndarray) and images.dtype.kind not in "OSU":  # pixels; arrays of text are paths
+        return images if images.ndim == 4 else [images]
+    if isinstance(images, Mapping | Set) or not isinstance(images, Iterable):
+        raise TypeError(f"images must be {_ALLOWED}, or a sequence of these, not {type(images).__name__}")
+    return images
 
 
 def _pixels(image: NDArray[np.uint8], index: int, size: int) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from .embedder import Damaged, Embedder, Output, Role, check_damaged
-from .errors import BadImageError, ResumeError
+from .errors import BadImageError, ResumeError, StoreError
 from .outputs import DESCRIPTORS, check_output
 from .pipeline import StageTimers, embed_stream
 from .read import BadImage, Source, StampKind, Stamps
@@ -29,23 +29,20 @@ COMMIT_ROWS = 4096
 
 @dataclass
 class Summary:
-    """What a run did. ``stage_seconds`` adds up over threads, ``resumed_at`` images were there already.
+    """What a run did: of ``images`` in the source, ``embedded`` have a row and ``failed`` a reason, as counted in the file.
 
-    ``failed`` images have no row. ``damaged`` ones are not what they were: embedded, or among the failed where that was wished.
-    ignored: how many files of which kind are not images.
+    ``stage_seconds`` adds up over threads, ``resumed_at`` images were there already. ``damaged`` images are not what they were:
+    embedded, or among the failed where that was wished. ignored: how many files of which kind are not images.
     """
 
     images: int
+    embedded: int
     failed: list[BadImage]
     seconds: float = 0.0
     resumed_at: int = 0
     stage_seconds: dict[str, float] = field(default_factory=dict)
     ignored: dict[str, int] = field(default_factory=dict)
     damaged: list[BadImage] = field(default_factory=list)
-
-    @property
-    def embedded(self) -> int:
-        return self.images - len(self.failed)
 
     @property
     def rate(self) -> float:
@@ -91,10 +88,9 @@ def embed_source(
     stamps = source.stamps(fingerprint)  # before the first image is read: a change after this is seen
     run = json.dumps({**identity, "images": stamps.digest()}, sort_keys=True)
     attributes["run"] = hashlib.sha256(run.encode()).hexdigest()
-    if resume and (read_attributes(path) or {}).get("run") == attributes["run"]:
-        with open_descriptors(path) as file:
-            failed, damages = ([BadImage(*pair) for pair in pairs] for pairs in (file.failed(), file.damaged()))
-            return Summary(len(source), failed, resumed_at=len(source), ignored=source.ignored, damaged=damages)
+    if resume and (summary := _finished(path, attributes["run"], source)) is not None:
+        _check_failures(summary.failed, summary.damaged, on_error)
+        return summary
     timers = StageTimers()
     journal = Journal(path, identity, embedder.dimension(output), resume=resume)
     try:
@@ -103,16 +99,22 @@ def embed_source(
             raise ResumeError(
                 f"{journal.path}: images that are in it have changed since; delete it, or leave out --resume to start over"
             )
-        failed, damages = [], []
-        for part in journal.slices():
+        failed: list[BadImage] = []
+        damages: list[BadImage] = []
+        for part in _in_order(journal, source):
             _record(part, failed, damages, on_error)
         stream = embed_stream(embedder, source.starting_at(resumed_at), output, timers, damaged)
         with closing(_committed(stream, journal, stamps, timers)) as parts_done:
             for done, part in parts_done:
                 _record(part, failed, damages, on_error)
                 progress(done, len(source), len(failed))
+        if journal.images != len(source):
+            raise StoreError(
+                f"{path}: not finished: {journal.images} of {len(source)} images are in {journal.path.name}"
+            )
         with timers.measure("write HDF5"):
-            parts = (([name for name, why in part.items if why is None], part.rows) for part in journal.slices())
+            slices = _in_order(journal, source)
+            parts = (([name for name, why in part.items if why is None], part.rows) for part in slices)
             shape = (journal.embedded, journal.dimension)
             lists = ([(bad.id, bad.reason) for bad in images] for images in (failed, damages))
             write_descriptors(path, parts, shape, next(lists), attributes, next(lists))
@@ -120,7 +122,39 @@ def embed_source(
     finally:
         journal.close()
     seconds = time.perf_counter() - start
-    return Summary(len(source), failed, seconds, resumed_at, timers.seconds(), source.ignored, damages)
+    return Summary(
+        len(source), journal.embedded, failed, seconds, resumed_at, timers.seconds(), source.ignored, damages
+    )
+
+
+def _finished(path: Path, run: object, source: Source) -> Summary | None:
+    """What the run has done, if its file is there already and holds each image of the source once."""
+    if (read_attributes(path) or {}).get("run") != run:
+        return None
+    try:
+        opened = open_descriptors(path)
+    except StoreError:  # damaged since: it is made again
+        return None
+    with opened as file:
+        failed, damages = ([BadImage(*pair) for pair in pairs] for pairs in (file.failed(), file.damaged()))
+        if sorted([*file.ids, *(bad.id for bad in failed)]) != source.ids():
+            return None
+        done = len(source)
+        return Summary(done, len(file.ids), failed, resumed_at=done, ignored=source.ignored, damaged=damages)
+
+
+def _in_order(journal: Journal, source: Source) -> Iterator[Slice]:
+    """The journal's slices, each made sure to hold the images that follow next in the source. Raises: ResumeError."""
+    ids, position = source.ids(), 0
+    for part in journal.slices():
+        here = [name for name, _ in part.items]
+        if here != ids[position : position + len(here)]:
+            raise ResumeError(
+                f"{journal.path}: holds other images than the source from number {position} on; delete it, or leave out "
+                "--resume to start over"
+            )
+        position += len(here)
+        yield part
 
 
 def _committed(
@@ -155,17 +189,24 @@ def _committed(
 def _record(part: Slice, failed: list[BadImage], damages: list[BadImage], on_error: OnError) -> None:
     """Add a slice's failures and damage to the lists. Raises: BadImageError at a failure, where none is allowed."""
     failures = [BadImage(name, why) for name, why in part.items if why is not None]
-    left_out = {name for name, _ in part.damaged}
-    error = next((bad for bad in failures if bad.id not in left_out), None)
+    damaged = [BadImage(*pair) for pair in part.damaged]
+    _check_failures(failures, damaged, on_error)
+    failed += failures
+    damages += damaged
+
+
+def _check_failures(failed: list[BadImage], damages: list[BadImage], on_error: OnError) -> None:
+    """Raises: BadImageError at a failure, where none is allowed; what was left out for its damage is none."""
+    left_out = {bad.id for bad in damages}
+    error = next((bad for bad in failed if bad.id not in left_out), None)
     if error is not None and on_error == "fail":
         raise BadImageError(f"{error.id}: {error.reason}")
-    failed += failures
-    damages += [BadImage(*pair) for pair in part.damaged]
 
 
 def _attributes(embedder: Embedder, role: Role, output: Output) -> dict[str, str | int]:
     return {
-        "bundle": embedder.bundle.hash,
+        "space": embedder.bundle.space,
+        "recipe": embedder.bundle.recipe,
         "bundle_name": str(embedder.bundle.manifest.get("name", "")),
         "precision": embedder.precision,
         "role": role,

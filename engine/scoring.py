@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
+from typing import get_args
 
+from .arguments import file_path, flag, one_of
 from .found import Found
 from .outputs import REPORT, check_output
 from .read import IdRule, Source, open_source, thumbnail
@@ -60,8 +61,10 @@ def score_pairs(
 
     labels: query -> edit class, for figures per class as well.
     Warns (UserWarning) when pairs and truth seem to be of different images.
-    Raises: ScoreError.
+    Raises: ScoreError; ValueError or TypeError for arguments that are not allowed.
     """
+    flag("drop_unlabelled", drop_unlabelled)
+    flag("cap", cap)
     origin = dict(pairs.origin) if isinstance(pairs, Found) else {}
     origin |= {
         name: str(value) for name, value in (("pairs", pairs), ("truth", truth)) if isinstance(value, str | os.PathLike)
@@ -94,6 +97,7 @@ def calibrate(
     Warns (UserWarning) when pairs and truth seem to be of different images.
     Raises: ScoreError when no threshold does; ValueError for arguments out of range.
     """
+    flag("drop_unlabelled", drop_unlabelled)
     table, truth = _tables(pairs, truth)
     return find_threshold(
         rank_pairs(table, truth, drop_unlabelled=drop_unlabelled, cap=False),
@@ -108,8 +112,8 @@ def calibrate(
 def _tables(pairs: Found | ScoredPairs | PathLike, truth: GroundTruth | PathLike) -> tuple[ScoredPairs, GroundTruth]:
     if isinstance(pairs, Found):
         pairs = pairs.scored()
-    table = pairs if isinstance(pairs, ScoredPairs) else read_pairs(pairs)
-    truth = truth if isinstance(truth, GroundTruth) else read_truth(truth)
+    table = pairs if isinstance(pairs, ScoredPairs) else read_pairs(file_path("pairs", pairs))
+    truth = truth if isinstance(truth, GroundTruth) else read_truth(file_path("truth", truth))
     if truth.positives and (odd := mismatch(table, truth)):
         warnings.warn(odd, stacklevel=3)
     return table, truth
@@ -133,8 +137,12 @@ def save_report(
     Warns (UserWarning) when pictures are missing.
     Raises: SourceError; StoreError, also when ``path`` is one of the pictures or a file of another kind.
     """
+    if not isinstance(scored, Scored):
+        raise TypeError(f"scored must be what score_pairs gives, not {type(scored).__name__}")
+    one_of("ids", ids, get_args(IdRule))
+    path = file_path("path", path)
     sources = {
-        role: open_source(source, ids=ids)
+        role: open_source(file_path(f"the source of {role} pictures", source), ids=ids)
         for role, source in (("query", queries), ("reference", references))
         if source is not None
     }
@@ -159,7 +167,7 @@ def save_report(
         origin=where,
         pictures={role: _pictures(source) for role, source in sources.items()},
     )
-    with replacing(Path(path)) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     if missing:
         some = "; ".join(f"{one.role} {one.id}: {one.reason}" for one in missing[:3])

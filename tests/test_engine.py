@@ -1,5 +1,6 @@
 """The Python API and what it stands on: bundle, network, pipeline."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -139,26 +140,34 @@ def test_files_that_changed_or_are_missing(bundle: Path, name: str) -> None:
         Engine(bundle)
 
 
-def test_hash_follows_what_descriptors_depend_on(bundle: Path) -> None:
-    assert Bundle(bundle).hash == Bundle().hash
+def test_the_recipe_follows_all_that_descriptors_depend_on_and_the_space_what_makes_them_comparable(
+    bundle: Path,
+) -> None:
+    space, recipe = Bundle().space, Bundle().recipe
+    assert (Bundle(bundle).space, Bundle(bundle).recipe) == (space, recipe) and space != recipe
     edit(bundle, {"name": "other"})
-    assert Bundle(bundle).hash == Bundle().hash
+    assert (Bundle(bundle).space, Bundle(bundle).recipe) == (space, recipe)
     edit(bundle, {"normalisation": {**Bundle(bundle).manifest["normalisation"], "cosines": 5}})
-    assert Bundle(bundle).hash != Bundle().hash
+    assert Bundle(bundle).space == space and Bundle(bundle).recipe != recipe
+    data = dict(np.load(bundle / "projection.npz"))
+    np.savez(bundle / "projection.npz", **{**data, "mean": data["mean"] + np.float32(0.01)})
+    rehash(bundle, "projection.npz")
+    assert Bundle(bundle).space != space
+
+
+def rehash(bundle: Path, name: str) -> None:
+    hashes = json.loads((bundle / "manifest.json").read_text())["sha256"]
+    hashes[name] = hashlib.sha256((bundle / name).read_bytes()).hexdigest()
+    edit(bundle, {"sha256": hashes})
 
 
 def test_nothing_in_a_bundle_is_unpickled(bundle: Path) -> None:
-    import hashlib
-
     np.save(bundle / "bank.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    hashes = json.loads((bundle / "manifest.json").read_text())["sha256"]
-    hashes["bank.npy"] = hashlib.sha256((bundle / "bank.npy").read_bytes()).hexdigest()
-    edit(bundle, {"sha256": hashes})
+    rehash(bundle, "bank.npy")
     with pytest.raises(BundleError, match="not a bank"):
         Engine(bundle)
     (bundle / "projection.npz").write_bytes(b"junk")
-    hashes["projection.npz"] = hashlib.sha256(b"junk").hexdigest()
-    edit(bundle, {"sha256": hashes})
+    rehash(bundle, "projection.npz")
     with pytest.raises(BundleError, match="not a projection"):
         Engine(bundle)
 

@@ -11,8 +11,8 @@ from copytrace.engine import StoreError, check_submission, open_descriptors, wri
 from copytrace.engine.store import Journal, Slice, write_descriptors
 
 
-def write(path: Path, ids: list[str], rows: np.ndarray) -> Path:
-    write_descriptors(path, [(ids, rows)], rows.shape, [("bad", "why\n")], {"role": "query"})
+def write(path: Path, ids: list[str], rows: np.ndarray, role: str = "query") -> Path:
+    write_descriptors(path, [(ids, rows)], rows.shape, [("bad", "why\n")], {"role": role})
     return path
 
 
@@ -184,7 +184,7 @@ def test_submissions_are_sorted_and_read_back(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     order = rng.permutation(50)
     write(tmp_path / "q.h5", ["Q2", "Q0", "Q1"], rows_of(3))
-    write(tmp_path / "r.h5", [f"R{i:02d}" for i in order], rows_of(50)[order])
+    write(tmp_path / "r.h5", [f"R{i:02d}" for i in order], rows_of(50)[order], "reference")
     assert write_submission(tmp_path / "q.h5", tmp_path / "r.h5", tmp_path / "s.h5") == (3, 50)
     assert check_submission(tmp_path / "s.h5") == []
     with open_descriptors(tmp_path / "s.h5", "query") as q, open_descriptors(tmp_path / "s.h5", "reference") as r:
@@ -200,8 +200,8 @@ def test_submissions_that_cannot_be_written(tmp_path: Path) -> None:
         ("nan", ["x", "y", "z"], NAN, "NaN"),
     ):
         with pytest.raises(StoreError, match=word):
-            write_submission(good, write(tmp_path / name, ids, rows), tmp_path / "s.h5")
-    wide = write(tmp_path / "wide", ["x"], rows_of(1, 300))
+            write_submission(good, write(tmp_path / name, ids, rows, "reference"), tmp_path / "s.h5")
+    wide = write(tmp_path / "wide", ["x"], rows_of(1, 300), "reference")
     with pytest.raises(StoreError, match="at most 256"):
         write_submission(wide, wide, tmp_path / "s.h5")
     assert not (tmp_path / "s.h5").exists()

@@ -17,7 +17,7 @@ PLAIN_SECONDS = 5.0
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or SIGTERM; not a KeyboardInterrupt, which the command line library would answer with exit code 1."""
+    """Ctrl-C or SIGTERM, with what there is to say; no KeyboardInterrupt, which the command line library would catch."""
 
 
 def print_result(result: Mapping[str, Any], text: str, as_json: bool) -> None:

@@ -12,15 +12,16 @@ from ..errors import StoreError
 from ..score import read_labels
 from ..store import write_submission
 from .console import print_result, progress_bar
+from .options import path
 from .score import evaluation_text, origin_of
 
 PHOTOS = Path(__file__).parent.parent / "photos"
 
 
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for everything the demo writes.")] = Path(
-        "demo-output"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for everything the demo writes.", parser=path)
+    ] = Path("demo-output"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
     """Embed, search, score and report on the photographs that come with the package; needs nothing else."""

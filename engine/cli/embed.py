@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from ..api import Engine
+from ..arguments import MAX_BATCH, MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
 from ..describe.describer import Backend
 from ..embedder import Damaged, Device, Output, Precision, Role
 from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, StampKind, describe_ignored
 from ..run import OnError, Summary
 from .console import Interrupted, errors, print_result, progress_bar
+from .options import path
 
 SHOWN_FAILURES = 10
 
@@ -21,12 +23,15 @@ def embed(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A folder (recursive), uncompressed tar, text file of paths, image, or - (paths on stdin)."
+            help="A folder (recursive), uncompressed tar, text file of paths, image, or - (paths on stdin).",
+            parser=path,
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The descriptor file (HDF5) to write.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The descriptor file (HDF5) to write.", parser=path)],
     role: Annotated[Role, typer.Option(help="Queries are also moved away from the bank.")] = "reference",
-    bundle: Annotated[Path, typer.Option(help="Folder with networks, projection and bank.")] = DEFAULT_BUNDLE,
+    bundle: Annotated[
+        Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)
+    ] = DEFAULT_BUNDLE,
     precision: Annotated[Precision, typer.Option(help="Which of the bundle's networks.")] = "int8",
     device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
     descriptors: Annotated[Output | None, typer.Option(help="What to write; default: what the role gets.")] = None,
@@ -44,8 +49,10 @@ def embed(
     fingerprint: Annotated[
         StampKind, typer.Option(help="What shows --resume that images have changed: size and time, or their bytes.")
     ] = "stat",
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images per network call; changes no result.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=MAX_THREADS, help="Default: all processors.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, max=MAX_BATCH, help="Images per network call; changes no result.")
+    ] = None,
     backend: Annotated[Backend, typer.Option(help="Who projects and normalises.")] = "native",
     pixel_limit: Annotated[int, typer.Option(min=1, help="Images with more pixels are refused.")] = DEFAULT_PIXEL_LIMIT,
     byte_limit: Annotated[int, typer.Option(min=1, help="Images of more bytes are not read.")] = DEFAULT_BYTE_LIMIT,
@@ -77,11 +84,13 @@ def embed(
                 progress=progress,
             )
     except Interrupted:
-        errors.print("interrupted; what is done is kept, run the same command with --resume to go on")
-        raise typer.Exit(130) from None
-    print_result(_as_dict(summary, output), _as_text(summary, output), as_json)
+        raise Interrupted("interrupted; what is done is kept, run the same command with --resume to go on") from None
+    result = _as_dict(summary, output)
     if not summary.embedded:
-        errors.print(f"error: none of the {summary.images} images could be used")
+        result["error"] = f"none of the {summary.images} images could be used"
+    print_result(result, _as_text(summary, output), as_json)
+    if not summary.embedded:
+        errors.print(f"error: {result['error']}")
         raise typer.Exit(1)
 
 

@@ -1,4 +1,5 @@
-"""The verbs, and what becomes of errors: one line on standard error and exit code 1, never a traceback.
+"""The verbs, and what becomes of errors: one line on standard error and exit code 1, never a traceback; with ``--json`` an
+object ``{"error": text, "kind": name}`` on standard output as well.
 
 Exit codes: 0 done; 1 bad input or a failed check; 2 wrong usage; 130 interrupted.
 """
@@ -9,14 +10,17 @@ import sys
 import warnings
 from importlib.metadata import entry_points, version
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import CopytraceError
 from ..store.atomic import reason
 from . import demo, embed, score, search, submission
-from .console import Interrupted, errors
+from .console import Interrupted, errors, print_result
+
+# typer brings click's exceptions along, newer versions in a copy of their own: this finds them in either.
+_UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="copytrace",
@@ -57,30 +61,43 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="PIL")  # odd images end as a record in the output, not as a warning
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names that are no UTF-8
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except _UsageError as error:
+        error.show()
+        _end(error.format_message(), "usage", error.exit_code)
     except CopytraceError as error:
-        _fail(str(error))
+        _fail(str(error), error)
     except BrokenPipeError:  # the reader of our output, head for one, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        _fail(f"{error.filename}: {reason(error)}" if error.filename else reason(error))
-    except Interrupted:
-        errors.print("interrupted")
-        sys.exit(130)
-    except MemoryError:
-        _fail("out of memory")
+        _fail(f"{error.filename}: {reason(error)}" if error.filename else reason(error), error)
+    except Interrupted as error:
+        errors.print(str(error))
+        _end(str(error), "interrupted", 130)
+    except MemoryError as error:
+        _fail("out of memory", error)
 
 
 def _warn(message: Warning | str, *place: object, **more: object) -> None:
     errors.print("warning: " + " ".join(str(message).split()))
 
 
-def _fail(message: str) -> None:
-    errors.print("error: " + " ".join(message.split()))
-    sys.exit(1)
+def _fail(message: str, error: BaseException) -> None:
+    message = " ".join(message.split())
+    errors.print("error: " + message)
+    _end(message, type(error).__name__, 1)
+
+
+def _end(message: str, kind: str, code: int) -> None:
+    """Exit; where ``--json`` was asked for, with one object that tells a machine why."""
+    options = sys.argv[1:]
+    if "--json" in (options[: options.index("--")] if "--" in options else options):
+        print_result({"error": message, "kind": kind}, "", as_json=True)
+    sys.exit(code)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise Interrupted
+    raise Interrupted("interrupted")

@@ -17,10 +17,13 @@ from ..score.plots import precision_recall_png
 from ..store import open_descriptors
 from ..store.atomic import replacing
 from .console import print_result
+from .options import number, path
 
-PairsFile = Annotated[Path, typer.Argument(help="query_id,reference_id,score; comma or tab, with or without a header.")]
+PairsFile = Annotated[
+    Path, typer.Argument(help="query_id,reference_id,score; comma or tab, with or without a header.", parser=path)
+]
 TruthFile = Annotated[
-    Path, typer.Argument(help="query_id,reference_id; the reference is empty where there is no copy.")
+    Path, typer.Argument(help="query_id,reference_id; the reference is empty where there is no copy.", parser=path)
 ]
 KeepUnlabelled = Annotated[
     bool, typer.Option("--keep-unlabelled", help="Count pairs of queries that the ground truth does not list as wrong.")
@@ -34,16 +37,18 @@ def evaluate(
     keep_unlabelled: KeepUnlabelled = False,
     no_cap: Annotated[bool, typer.Option("--no-cap", help="Keep more than 10 pairs per labelled query.")] = False,
     classes: Annotated[
-        Path | None, typer.Option(help="A CSV with query_id and class_name: figures per class as well.")
+        Path | None, typer.Option(help="A CSV with query_id and class_name: figures per class as well.", parser=path)
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the precision-recall curve as PNG.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report.")] = None,
-    queries: Annotated[Path | None, typer.Option(help="The query images, for the report.")] = None,
-    references: Annotated[Path | None, typer.Option(help="The reference images, for the report.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the precision-recall curve as PNG.", parser=path)] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report.", parser=path)] = None,
+    queries: Annotated[Path | None, typer.Option(help="The query images, for the report.", parser=path)] = None,
+    references: Annotated[Path | None, typer.Option(help="The reference images, for the report.", parser=path)] = None,
     ids: Annotated[IdRule, typer.Option("--id", help="How those images' files become ids, as in embed.")] = "stem",
     descriptors: Annotated[
         list[Path] | None,
-        typer.Option(help="A descriptor file the pairs come from; the report names its bundle. May be given twice."),
+        typer.Option(
+            help="A descriptor file the pairs come from; the report names its bundle. May be given twice.", parser=path
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -105,11 +110,13 @@ def evaluation_text(evaluation: Evaluation, classes: dict[str, Evaluation]) -> s
 def calibrate(
     pairs: PairsFile,
     truth: TruthFile,
-    precision: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Wanted precision, such as 0.95.")] = None,
-    false_matches: Annotated[
-        float | None, typer.Option(min=0.0, help="Wanted false matches per query, such as 0.001.")
+    precision: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, callback=number, help="Wanted precision, such as 0.95.")
     ] = None,
-    confidence: Annotated[float, typer.Option(min=0.01, max=0.999, help="Of the interval.")] = 0.95,
+    false_matches: Annotated[
+        float | None, typer.Option(min=0.0, callback=number, help="Wanted false matches per query, such as 0.001.")
+    ] = None,
+    confidence: Annotated[float, typer.Option(min=0.01, max=0.999, callback=number, help="Of the interval.")] = 0.95,
     keep_unlabelled: KeepUnlabelled = False,
     as_json: AsJson = False,
 ) -> None:

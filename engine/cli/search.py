@@ -7,20 +7,25 @@ from typing import Annotated
 import typer
 
 from .. import api
+from ..arguments import MAX_THREADS
 from ..outputs import PAIRS, check_output
 from .console import print_result
+from .options import number, path
 
 
 def search(
-    queries: Annotated[Path, typer.Argument(help="Descriptor file of the queries, or a submission.")],
-    references: Annotated[Path, typer.Argument(help="Descriptor file of the references, or a submission.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The pairs.csv to write.")],
+    queries: Annotated[Path, typer.Argument(help="Descriptor file of the queries, or a submission.", parser=path)],
+    references: Annotated[
+        Path, typer.Argument(help="Descriptor file of the references, or a submission.", parser=path)
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The pairs.csv to write.", parser=path)],
     top: Annotated[int | None, typer.Option(min=1, help="The best pairs over everything (default: 500000).")] = None,
     k: Annotated[int | None, typer.Option(min=1, help="The nearest references of every query.")] = None,
     max_distance: Annotated[
-        float | None, typer.Option(min=0.0, help="All pairs within this Euclidean distance (not squared).")
+        float | None,
+        typer.Option(min=0.0, callback=number, help="All pairs within this Euclidean distance (not squared)."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=MAX_THREADS, help="Default: all processors.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Find pairs of alike descriptors, exactly; score = -(squared Euclidean distance)."""

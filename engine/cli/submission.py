@@ -7,13 +7,15 @@ import typer
 
 from ..store import check_submission, write_submission
 from .console import print_result
+from .options import path
 
 
 def submission(
     files: Annotated[
-        list[Path], typer.Argument(help="Descriptor files of queries and references; with --check, a submission.")
+        list[Path],
+        typer.Argument(help="Descriptor files of queries and references; with --check, a submission.", parser=path),
     ],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The submission to write.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The submission to write.", parser=path)] = None,
     check: Annotated[bool, typer.Option("--check", help="Check a submission instead of writing one.")] = False,
     phase: Annotated[
         int | None, typer.Option(min=1, max=2, help="Also check the counts and ids of this phase.")

@@ -8,9 +8,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import file_path, one_of
 from ..errors import StoreError
-from .atomic import reason
 from .hdf5 import new_hdf5
+from .reading import Rows, check_written, find_dataset, open_hdf5, read_attributes_of, read_texts, reading
 
 _TEXT = h5py.string_dtype("utf-8")
 _REASONS = np.dtype([("id", _TEXT), ("reason", _TEXT)])
@@ -66,21 +67,21 @@ class DescriptorFile:
     def __init__(self, file: h5py.File, path: Path, rows_name: str, ids_name: str) -> None:
         self._file = file
         self.path = path
-        for name in (rows_name, ids_name):
-            if not isinstance(file.get(name), h5py.Dataset):
-                raise StoreError(f"{path}: no dataset {name!r}; it has {', '.join(sorted(file)) or 'none'}")
-        self.descriptors: h5py.Dataset = file[rows_name]
-        names: h5py.Dataset = file[ids_name]
-        if self.descriptors.ndim != 2 or self.descriptors.dtype.kind != "f":
-            raise StoreError(
-                f"{path}: {rows_name!r} must be float [N, D], not {self.descriptors.dtype} of {self.descriptors.shape}"
-            )
-        if names.shape != (len(self.descriptors),):
-            raise StoreError(
-                f"{path}: {len(self.descriptors)} rows in {rows_name!r}, but {ids_name!r} has shape {names.shape}"
-            )
-        self.ids = _read_ids(names, path, ids_name)
-        self.attributes: dict[str, object] = dict(file.attrs)
+        rows, names = find_dataset(file, rows_name, path), find_dataset(file, ids_name, path)
+        for name, dataset in ((rows_name, rows), (ids_name, names)):
+            if dataset is None:
+                with reading(path):
+                    raise StoreError(f"{path}: no dataset {name!r}; it has {', '.join(sorted(file)) or 'none'}")
+        assert rows is not None and names is not None
+        check_written(rows, path, rows_name)
+        check_written(names, path, ids_name)
+        if rows.ndim != 2 or rows.dtype.kind != "f":
+            raise StoreError(f"{path}: {rows_name!r} must be float [N, D], not {rows.dtype} of {rows.shape}")
+        if names.shape != (len(rows),):
+            raise StoreError(f"{path}: {len(rows)} rows in {rows_name!r}, but {ids_name!r} has shape {names.shape}")
+        self.descriptors = Rows(rows, path)
+        self.ids = read_texts(names, path, ids_name)
+        self.attributes = read_attributes_of(file, rows, path=path)  # a submission's lie with its halves
 
     def failed(self) -> list[tuple[str, str]]:
         """(id, reason) of every image that has no row."""
@@ -91,9 +92,11 @@ class DescriptorFile:
         return self._reasons("damaged")
 
     def _reasons(self, name: str) -> list[tuple[str, str]]:
-        if name not in self._file:
+        dataset = find_dataset(self._file, name, self.path)
+        if dataset is None:
             return []
-        return [(image.decode(), why.decode()) for image, why in self._file[name][:].tolist()]
+        with reading(self.path):
+            return [(image.decode(), why.decode()) for image, why in dataset[:].tolist()]
 
     def __enter__(self) -> "DescriptorFile":
         return self
@@ -105,17 +108,14 @@ class DescriptorFile:
 def open_descriptors(path: str | os.PathLike[str], role: str = "reference") -> DescriptorFile:
     """Open a descriptor file, from any writer, or the half of a challenge submission that ``role`` names.
 
-    Raises: StoreError when it is missing, not HDF5, or lacks what is needed.
+    Raises: StoreError when it is missing, not HDF5, or lacks what is needed; ValueError or TypeError for arguments that are
+    not allowed.
     """
-    path = Path(path)
+    path = file_path("path", path)
+    one_of("role", role, ("reference", "query"))
+    file = open_hdf5(path)
     try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such file") from None
-    except OSError as error:
-        raise StoreError(f"{path}: not a readable HDF5 file: {reason(error)}") from None
-    try:
-        if "descriptors" not in file and role in file:
+        if find_dataset(file, "descriptors", path) is None and find_dataset(file, role, path) is not None:
             return DescriptorFile(file, path, role, f"{role}_ids")
         return DescriptorFile(file, path, "descriptors", "ids")
     except BaseException:
@@ -126,17 +126,7 @@ def open_descriptors(path: str | os.PathLike[str], role: str = "reference") -> D
 def read_attributes(path: Path) -> dict[str, object] | None:
     """A file's attributes, or None when there is no readable HDF5 file."""
     try:
-        with h5py.File(path, "r") as file:
-            return dict(file.attrs)
-    except OSError:
+        with open_hdf5(path) as file:
+            return read_attributes_of(file, path=path)
+    except StoreError:
         return None
-
-
-def _read_ids(dataset: h5py.Dataset, path: Path, name: str) -> list[str]:
-    values = dataset[:]
-    try:
-        if values.dtype.kind in "iu":
-            return [str(value) for value in values]
-        return [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in values.tolist()]
-    except UnicodeDecodeError as error:
-        raise StoreError(f"{path}: {name!r} is not UTF-8: {error}") from None

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 
 from .atomic import replacing
+from .checksum import append_sum
 
 
 class _PatientFile(io.FileIO):
@@ -42,7 +43,7 @@ class _PatientFile(io.FileIO):
 
 @contextmanager
 def new_hdf5(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file to fill; it appears under its name when the block ends without an error.
+    """An HDF5 file to fill; it appears under its name, with a checksum, when the block ends without an error.
 
     Raises: StoreError for what the system reports (disk full, read-only folder, ...).
     """
@@ -55,3 +56,4 @@ def new_hdf5(path: Path) -> Iterator[h5py.File]:
             target.close()
             if target.error is not None:
                 raise target.error
+        append_sum(temporary)

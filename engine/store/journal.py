@@ -179,9 +179,8 @@ def _check_ours(file: BinaryIO, path: Path, status: os.stat_result) -> None:
     if status.st_nlink > 1:
         raise StoreError(f"{path}: is a link, and is not touched; move it away")
     first = _read_line(file) if stat.S_ISREG(status.st_mode) else b"\n"
-    if not first.startswith(_MARK) and not _MARK.startswith(
-        first
-    ):  # the run may have been killed within its first line
+    begun = _MARK.startswith(first)  # by a run that was killed within its first line
+    if not first.startswith(_MARK) and not begun:
         raise StoreError(f"{path}: is no journal of copytrace, and is not touched; move it away")
     file.seek(0)
 

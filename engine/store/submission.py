@@ -9,11 +9,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import file_path, whole_number
 from ..errors import StoreError
 from ..outputs import SUBMISSION, check_output
-from .atomic import reason
+from .comparable import KEPT, check_comparable
 from .descriptors import DescriptorFile, open_descriptors
 from .hdf5 import new_hdf5
+from .reading import Rows, find_dataset, open_hdf5, reading
 
 MAX_DIMENSION = 256
 HALVES = ("query", "reference")
@@ -26,17 +28,21 @@ def write_submission(
     """Join two descriptor files into a submission, rows sorted by id; returns the numbers of queries and references.
 
     Raises: StoreError when a file cannot be read or written, dimensions differ or exceed 256, ids repeat or values are not
-    finite, or when ``output`` is one of the two files or a file of another kind.
+    finite; when ``output`` is one of the two files or a file of another kind; ComparisonError, one of it, when the
+    two do not belong together.
     """
+    queries, references = file_path("queries", queries), file_path("references", references)
+    output = file_path("output", output)
     check_output(output, SUBMISSION, (queries, references))
     with open_descriptors(queries, "query") as q, open_descriptors(references, "reference") as r:
+        check_comparable(q, r)
         if q.descriptors.shape[1] != r.descriptors.shape[1]:
             raise StoreError(
                 f"dimensions differ: {q.path} has {q.descriptors.shape[1]}, {r.path} has {r.descriptors.shape[1]}"
             )
         if q.descriptors.shape[1] > MAX_DIMENSION:
             raise StoreError(f"{q.descriptors.shape[1]} dimensions, at most {MAX_DIMENSION} are allowed")
-        with new_hdf5(Path(output)) as file:
+        with new_hdf5(output) as file:
             for half, source in zip(HALVES, (q, r), strict=True):
                 _copy_half(file, half, source)
         return len(q.ids), len(r.ids)
@@ -54,10 +60,11 @@ def _copy_half(file: h5py.File, half: str, source: DescriptorFile) -> None:
         if not np.isfinite(rows).all():
             raise StoreError(f"{source.path}: NaN or infinite values; a submission must be finite")
         target[start : start + len(rows)] = rows
+    target.attrs.update({name: source.attributes[name] for name in KEPT if name in source.attributes})
     file.create_dataset(f"{half}_ids", data=ids, dtype=h5py.string_dtype("utf-8"))
 
 
-def _read_rows(descriptors: h5py.Dataset, indices: NDArray[np.intp]) -> NDArray[np.float32]:
+def _read_rows(descriptors: Rows, indices: NDArray[np.intp]) -> NDArray[np.float32]:
     """Rows in any order; HDF5 itself reads ascending ones only."""
     order = np.argsort(indices)
     first, last = int(indices[order[0]]), int(indices[order[-1]])
@@ -73,30 +80,27 @@ def check_submission(path: str | os.PathLike[str], phase: int | None = None) -> 
     """Every way in which a file breaks the challenge's rules, one line each; empty when it is right.
 
     phase: 1 or 2 also checks the numbers of rows and the ids of that phase; None checks the form only.
-    Raises: StoreError when the file is missing or not HDF5.
+    Raises: StoreError when the file is missing or not HDF5; ValueError or TypeError for arguments that are not allowed.
     """
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such file") from None
-    except OSError as error:
-        raise StoreError(f"{path}: not a readable HDF5 file: {reason(error)}") from None
-    with file:
-        return list(_violations(file, phase))
+    path = file_path("path", path)
+    if phase is not None:
+        whole_number("phase", phase, 1, 2)
+    with reading(path), open_hdf5(path) as file:
+        return list(_violations(file, path, phase))
 
 
-def _violations(file: h5py.File, phase: int | None) -> Iterator[str]:
+def _violations(file: h5py.File, path: Path, phase: int | None) -> Iterator[str]:
     dimensions = {}
     for half in HALVES:
-        rows, names = file.get(half), file.get(f"{half}_ids")
+        rows, names = find_dataset(file, half, path), find_dataset(file, f"{half}_ids", path)
         row_count = id_count = None
-        if not isinstance(rows, h5py.Dataset):
+        if rows is None:
             yield f"{half}: dataset missing"
         else:
             yield from _row_violations(half, rows)
             if rows.ndim == 2:
                 row_count, dimensions[half] = rows.shape
-        if not isinstance(names, h5py.Dataset):
+        if names is None:
             yield f"{half}_ids: dataset missing"
         elif names.ndim != 1:
             yield f"{half}_ids: must have 1 dimension, not {names.ndim}"

@@ -1,0 +1,20 @@
+"""What options of several verbs have in common."""
+
+import math
+from pathlib import Path
+
+import typer
+
+
+def path(text: str | Path) -> Path:
+    """A path that was given; an empty one, of an unset variable say, would be taken for the current folder."""
+    if not str(text):
+        raise typer.BadParameter("an empty path")
+    return Path(text)
+
+
+def number(value: float | None) -> float | None:
+    """A number that is one: NaN passes every comparison with a limit."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is not a number")
+    return value
