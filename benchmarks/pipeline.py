@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from copytrace.engine import Bundle, Engine
-from copytrace.engine.infer import OrtNetwork
+from copytrace.engine.infer import open_network
 from copytrace.engine.read import decode, open_source
 
 from .harness import Ratio, interleave, ratio
@@ -23,9 +23,7 @@ def run(images: Path, threads: int, rounds: int) -> list[Ratio]:
     engine, plain = Engine(threads=threads), PlainProgram(threads)
     _check_parity(plain, paths[:32])
     bundle = Bundle()
-    networks = {
-        name: OrtNetwork(bundle.network(name).path, batch=bundle.network(name).batch) for name in ("int8", "float32")
-    }
+    networks = {name: open_network(bundle.networks(name)[0]) for name in ("int8", "float32")}
     size, batch = networks["int8"].input_size, networks["int8"].batch
     pixels = np.stack([decode(image.read(), size) for image, _ in zip(source, range(batch), strict=False)])
     stages: list[dict[str, float]] = []

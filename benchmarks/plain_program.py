@@ -20,7 +20,7 @@ class PlainProgram:
         torch.set_num_threads(threads)
         bundle = Bundle()
         self.network = default_network()
-        self.size = bundle.network("float32").input_size
+        self.size = bundle.networks("float32")[0].input_size
         self.pca = bundle.projection
 
     def pixels(self, path: Path) -> np.ndarray:

@@ -30,6 +30,7 @@ from .errors import (
     StoreError,
 )
 from .found import Found
+from .memory import Embedded
 from .run import Summary
 from .score import Calibration, Evaluation, GroundTruth, ScoredPairs, evaluate, read_pairs, read_truth
 from .scoring import Scored, calibrate, save_report, score_pairs
@@ -45,6 +46,7 @@ __all__ = [
     "CopytraceError",
     "DamagedImageWarning",
     "DuplicateIdError",
+    "Embedded",
     "Engine",
     "Evaluation",
     "Found",

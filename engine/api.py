@@ -1,21 +1,25 @@
 """The Python API: :class:`Engine` for images, and the search behind the command line."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import MAX_BATCH, MAX_THREADS, file_path, flag, number, one_of, whole_number
 from .bundle import DEFAULT_BUNDLE, Bundle
+from .bundle_embedder import BundleEmbedder
 from .describe.describer import Backend
-from .embedder import Damaged, Device, Embedder, Output, Precision, Role
-from .errors import SearchError
+from .embedder import Damaged, Output, Role
+from .errors import BundleError, SearchError
 from .found import Found, origin
+from .infer import Device
+from .manifest import Precision
+from .memory import Embedded, Picture, embed_each, embed_images
 from .outputs import PAIRS, check_output
-from .pipeline import Picture, embed_images
+from .pipeline import Pipeline
 from .read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule, Place, StampKind, open_source
 from .run import OnError, Progress, Summary, embed_source
 from .score import write_pairs
@@ -30,8 +34,9 @@ PathLike = str | os.PathLike[str]
 class Engine:
     """Images to descriptors with one bundle, loaded once.
 
-    bundle: a folder (default: the one in the package). precision: "int8" or "float32". threads: for decoding and networks
-    (default: all processors). batch: images a network takes at a time. backend: "native" or "numpy".
+    bundle: a folder (default: the one in the package). precision: "int8" or "float32". threads: for networks, and for decoding
+    unless ``decoders`` says how many decode (default: all processors). batch: images a network takes at a time. backend:
+    "native" or "numpy". Safe to use from several threads; its copy in another process (it pickles) opens the bundle anew.
     Raises: BundleError, MissingExtraError; ValueError or TypeError for arguments that are none of these.
     """
 
@@ -42,6 +47,7 @@ class Engine:
         precision: Precision = "int8",
         device: Device = "auto",
         threads: int | None = None,
+        decoders: int | None = None,
         batch: int | None = None,
         backend: Backend = "native",
         pixel_limit: int = DEFAULT_PIXEL_LIMIT,
@@ -49,23 +55,39 @@ class Engine:
         one_of("device", device, get_args(Device))
         one_of("backend", backend, get_args(Backend))
         threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
+        decoders = None if decoders is None else whole_number("decoders", decoders, 1, MAX_THREADS)
         batch = None if batch is None else whole_number("batch", batch, 1, MAX_BATCH)
         pixel_limit = whole_number("pixel_limit", pixel_limit, 1)
         self.bundle = Bundle(file_path("bundle", bundle))
-        self._embedder = Embedder(
-            self.bundle,
-            precision=precision,
-            device=device,
-            threads=threads,
-            batch=batch,
-            backend=backend,
-            pixel_limit=pixel_limit,
+        self._options = {
+            "precision": precision,
+            "device": device,
+            "threads": threads,
+            "decoders": decoders,
+            "batch": batch,
+            "backend": backend,
+            "pixel_limit": pixel_limit,
+        }
+        self._pipeline = Pipeline(
+            BundleEmbedder(
+                self.bundle,
+                precision=precision,
+                device=device,
+                threads=threads,
+                decoders=decoders,
+                batch=batch,
+                backend=backend,
+                pixel_limit=pixel_limit,
+            )
         )
+
+    def __reduce__(self) -> tuple[Callable[..., "Engine"], tuple[object, ...]]:
+        return _reopened, (str(self.bundle.path.absolute()), self._options, self.bundle.space, self.bundle.recipe)
 
     @property
     def dimension(self) -> int:
         """Length of a descriptor."""
-        return self._embedder.dimension("projected")
+        return self._pipeline.embedder.dimension("projected")
 
     def embed(
         self,
@@ -84,12 +106,27 @@ class Engine:
         other arguments that are not allowed.
         """
         one_of("damaged", damaged, get_args(Damaged))
-        return embed_images(self._embedder, images, self._output(role, output), damaged)
+        return embed_images(self._pipeline, images, self._output(role, output), damaged)
+
+    def embed_each(
+        self,
+        images: Picture | Iterable[Picture],
+        *,
+        role: Role = "reference",
+        output: Output | None = None,
+        damaged: Damaged = "keep",
+    ) -> list[Embedded]:
+        """As :meth:`embed`, with a result for each image, in the order given: its row, or the reason why it has none.
+
+        Raises: ValueError or TypeError for what is no image, and for other arguments that are not allowed.
+        """
+        one_of("damaged", damaged, get_args(Damaged))
+        return embed_each(self._pipeline, images, self._output(role, output), damaged)
 
     def _output(self, role: Role, output: Output | None) -> Output:
         one_of("role", role, get_args(Role))
         if output is None:
-            return self._embedder.output_for(role)
+            return self._pipeline.embedder.output_for(role)
         one_of("output", output, get_args(Output))
         return output
 
@@ -128,7 +165,7 @@ class Engine:
         if isinstance(source, str | os.PathLike | bytes | Mapping) or not isinstance(source, Iterable):
             source = file_path("source", source)  # all others are paths in memory
         return embed_source(
-            self._embedder,
+            self._pipeline,
             open_source(source, ids=ids, on_damage=on_error, byte_limit=byte_limit),
             path,
             role=role,
@@ -139,6 +176,14 @@ class Engine:
             damaged=damaged,
             progress=progress,
         )
+
+
+def _reopened(path: str, options: dict[str, Any], space: str, recipe: str) -> Engine:
+    """The engine that was pickled. Raises: BundleError when its bundle has become another since."""
+    engine = Engine(path, **options)
+    if (engine.bundle.space, engine.bundle.recipe) != (space, recipe):
+        raise BundleError(f"{path}: is another bundle than when the engine was pickled")
+    return engine
 
 
 def search(

@@ -1,169 +1,140 @@
 """Bundles: a folder with everything inference needs. Reading and checking; ``copytrace.export`` writes them.
 
-``manifest.json``::
-
-    format         1
-    name           text
-    networks       {precision: {file, input_size, dimension, batch, layout: "NHWC", colour: "RGB", resize: "stretch"}}
-    projection     {file, input_dimension, dimension}         an .npz: mean, components, eigenvalues
-    bank           {file, rows}                               an .npy: float32 [M, D]
-    normalisation  {method, beta: {"1": ..., "2": ...}, cosines, directions}
-    sha256         {file: digest}
-    origin         where weights, projection and bank come from
-    quality        measured figures
-
-Nothing in a bundle is ever unpickled.
+``manifest.json`` names every file with its sha256 (see ``manifest``). Nothing in a bundle is ever unpickled.
 """
 
 import hashlib
 import json
 import os
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .describe import Normalisation, Projection
 from .errors import BundleError, PrecisionError
+from .manifest import FileEntry, NetworkFile, Precision, read_manifest
 
-FORMAT = 1
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 
-
-@dataclass(frozen=True)
-class NetworkEntry:
-    """One network file of a bundle."""
-
-    path: Path
-    input_size: int
-    dimension: int
-    batch: int
+Float32 = NDArray[np.float32]
 
 
 class Bundle:
-    """An opened bundle; every file's hash has been checked.
+    """An opened bundle: every file's hash has been checked, and projection and bank are what they should be.
 
-    Raises: BundleError when a file is missing or changed, or the format is newer than this engine.
+    manifest: see ``manifest``. projection: of raw embeddings. bank: float32 [M, D].
+    Raises: BundleError when anything is missing, changed, malformed, or newer than this engine.
     """
 
     def __init__(self, path: str | os.PathLike[str] = DEFAULT_BUNDLE) -> None:
         self.path = Path(path)
-        self.manifest = _read_manifest(self.path)
-        self._check_files()
+        self.manifest = read_manifest(self.path)
+        for entry in self.manifest.files:
+            self._check_file(entry)
+        self.projection = self._read_projection()
+        self.bank = self._read_bank()
 
     @property
     def recipe(self) -> str:
         """sha256 over the hashes of all files and the normalisation: all that a descriptor depends on; resuming compares it."""
-        relevant = {key: self.manifest[key] for key in ("sha256", "normalisation")}
+        relevant = {
+            "sha256": {entry.file: entry.sha256 for entry in self.manifest.files},
+            "normalisation": self.manifest.normalisation.model_dump(),
+        }
+        if len(self.manifest.networks) > 1:  # then their order counts as well
+            relevant["networks"] = {str(i): network.name for i, network in enumerate(self.manifest.networks)}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
     @property
     def space(self) -> str:
-        """sha256 over the network and the projection: what makes descriptors comparable with each other.
+        """sha256 over the networks and the projection: what makes descriptors comparable with each other.
 
         All precisions of a network share it: it goes by the float32 network, from which the others are made (by the first
         of the manifest where that one is left out). Bank and normalisation move queries only, and are no part of it.
         """
-        entries, hashes = self.manifest["networks"], self.manifest["sha256"]
-        network = entries.get("float32") or next(iter(entries.values()))
-        relevant = [hashes[network["file"]], hashes[self.manifest["projection"]["file"]]]
+        entries = [network.precisions for network in self.manifest.networks]
+        networks = [files.get("float32") or next(iter(files.values())) for files in entries]
+        relevant = [file.sha256 for file in (*networks, self.manifest.projection)]
         return hashlib.sha256(json.dumps(relevant).encode()).hexdigest()
 
     @property
-    def precisions(self) -> list[str]:
-        return list(self.manifest["networks"])
+    def precisions(self) -> list[Precision]:
+        """Those that every network has."""
+        return self.manifest.precisions
 
-    def network(self, precision: str) -> NetworkEntry:
-        entries = self.manifest["networks"]
+    def networks(self, precision: str) -> list[NetworkFile]:
+        """The descriptor networks in one precision, in the order of their parts of a raw embedding.
+
+        Raises: PrecisionError; TypeError for what is no text.
+        """
+        there = ", ".join(self.precisions)
         if not isinstance(precision, str):
-            raise TypeError(f"precision must be one of {', '.join(entries)}, not {type(precision).__name__}")
-        if precision not in entries:
-            raise PrecisionError(f"{self.path}: no {precision} network; there is {', '.join(entries)}")
-        entry = entries[precision]
-        if not isinstance(entry["batch"], int) or entry["batch"] < 1:
-            raise BundleError(
-                f"{self.path}: the batch of the {precision} network must be 1 or more, not {entry['batch']}"
-            )
-        return NetworkEntry(self.path / entry["file"], entry["input_size"], entry["dimension"], entry["batch"])
-
-    @cached_property
-    def projection(self) -> Projection:
-        name = self.manifest["projection"]["file"]
-        try:
-            with np.load(self.path / name, allow_pickle=False) as file:
-                parts = [np.ascontiguousarray(file[key], np.float32) for key in ("mean", "components", "eigenvalues")]
-        except Exception as error:  # numpy and zipfile raise whatever they come across
-            raise BundleError(f"{self.path / name}: not a projection: {error}") from None
-        mean, components, eigenvalues = parts
-        if (
-            mean.ndim != 1
-            or eigenvalues.ndim != 1
-            or components.shape != (len(eigenvalues), len(mean))
-            or not mean.size
-        ):
-            raise BundleError(f"{self.path / name}: not a projection: shapes {[part.shape for part in parts]}")
-        if not all(np.isfinite(part).all() for part in parts) or not (eigenvalues > 0).all():
-            raise BundleError(f"{self.path / name}: values that are not finite, or eigenvalues that are not positive")
-        return Projection(*parts)
-
-    @cached_property
-    def bank(self) -> NDArray[np.float32]:
-        """float32 [M, D]."""
-        name = self.manifest["bank"]["file"]
-        try:
-            bank = np.load(self.path / name, allow_pickle=False)
-            if not isinstance(bank, np.ndarray) or bank.dtype.kind != "f":
-                raise ValueError("no array of floats")
-            bank = np.ascontiguousarray(bank, np.float32)
-        except Exception as error:
-            raise BundleError(f"{self.path / name}: not a bank: {error}") from None
-        if bank.ndim != 2 or not bank.size or not np.isfinite(bank).all():
-            raise BundleError(f"{self.path / name}: not a bank: must be finite [M, D], is of shape {bank.shape}")
-        return bank
+            raise TypeError(f"precision must be one of {there}, not {type(precision).__name__}")
+        for known in self.precisions:
+            if known == precision:
+                networks = self.manifest.networks
+                return [NetworkFile(self.path / entry.precisions[known].file, entry, known) for entry in networks]
+        raise PrecisionError(f"{self.path}: no {precision} network; there is {there}")
 
     def normalisation(self, method: int | None = None) -> Normalisation:
         """The constants of a method, or of the bundle's own choice."""
-        entry = self.manifest["normalisation"]
-        chosen = entry["method"] if method is None else method
+        entry = self.manifest.normalisation
+        chosen = entry.method if method is None else method
         if chosen not in (1, 2):
-            raise BundleError(f"{self.path}: the normalisation method must be 1 or 2, not {chosen}")
-        return Normalisation(1 if chosen == 1 else 2, entry["beta"][str(chosen)], entry["cosines"], entry["directions"])
+            raise ValueError(f"the normalisation method must be 1 or 2, not {chosen}")
+        beta = entry.beta["1" if chosen == 1 else "2"]
+        return Normalisation(1 if chosen == 1 else 2, beta, entry.cosines, entry.directions)
 
-    def _check_files(self) -> None:
-        used = [entry["file"] for entry in self.manifest["networks"].values()]
-        used += [self.manifest["projection"]["file"], self.manifest["bank"]["file"]]
-        hashes = self.manifest["sha256"]
-        for name in used:
-            if Path(name).name != name or name not in hashes:
-                raise BundleError(
-                    f"{self.path}: the manifest has no sha256 for {name!r}, or it lies outside the bundle"
-                )
-            try:
-                with (self.path / name).open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise BundleError(f"{self.path / name}: {error.strerror}") from None
-            if digest != hashes[name]:
-                raise BundleError(f"{self.path / name}: changed since the bundle was made (sha256 differs)")
+    def _check_file(self, entry: FileEntry) -> None:
+        path = self.path / entry.file
+        try:
+            if path.exists() and not path.is_file():  # a pipe would be waited for
+                raise BundleError(f"{path}: not a file")
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise BundleError(f"{path}: {error.strerror}") from None
+        if digest != entry.sha256:
+            raise BundleError(f"{path}: changed since the bundle was made (sha256 differs)")
+
+    def _read_projection(self) -> Projection:
+        entry = self.manifest.projection
+        path, names = self.path / entry.file, ("mean", "components", "eigenvalues")
+        e, d = entry.input_dimension, entry.dimension
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if missing := [name for name in names if name not in file]:
+                    raise ValueError(f"no {missing[0]} in it")
+                parts = [
+                    _float32(file[name], name, shape) for name, shape in zip(names, ((e,), (d, e), (d,)), strict=True)
+                ]
+        except Exception as error:  # numpy and zipfile raise whatever damage leads them to
+            raise BundleError(f"{path}: not a projection: {_line(error)}") from None
+        if not (parts[2] > 0).all():
+            raise BundleError(f"{path}: not a projection: eigenvalues must be greater than 0")
+        return Projection(*parts)
+
+    def _read_bank(self) -> Float32:
+        path = self.path / self.manifest.bank.file
+        try:
+            rows = np.load(path, allow_pickle=False)
+            return _float32(rows, "bank", (self.manifest.bank.rows, self.manifest.projection.dimension))
+        except Exception as error:
+            raise BundleError(f"{path}: not a bank: {_line(error)}") from None
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    file = path / "manifest.json"
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(f"{path}: not a bundle: cannot read manifest.json: {error.strerror}") from None
-    except ValueError as error:
-        raise BundleError(f"{file}: not valid JSON: {error}") from None
-    version = manifest.get("format") if isinstance(manifest, dict) else None
-    if not isinstance(version, int):
-        raise BundleError(f"{file}: no format number")
-    if version > FORMAT:
-        raise BundleError(f"{file}: format {version} is newer than this copytrace reads ({FORMAT}); update copytrace")
-    missing = {"networks", "projection", "bank", "normalisation", "sha256"} - manifest.keys()
-    if missing:
-        raise BundleError(f"{file}: {', '.join(sorted(missing))} missing")
-    return dict(manifest)
+def _float32(array: object, name: str, shape: tuple[int, ...]) -> Float32:
+    """Raises: ValueError unless it is a finite array of floats of this shape."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.shape != shape:
+        found = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else "no array"
+        raise ValueError(f"{name} must be float32 {list(shape)}, as the manifest says, not {found}")
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(result).all():
+        raise ValueError(f"{name} has NaN or infinite values")
+    return result
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from .embedder import Damaged, Embedder, Output, Role, check_damaged
+from .embedder import Damaged, Output, Role
 from .errors import BadImageError, ResumeError, StoreError
 from .outputs import DESCRIPTORS, check_output
-from .pipeline import StageTimers, embed_stream
+from .pipeline import Pipeline, StageTimers
 from .read import BadImage, Source, StampKind, Stamps
 from .store import Journal, Slice, open_descriptors, read_attributes, write_descriptors
 
@@ -51,7 +51,7 @@ class Summary:
 
 
 def embed_source(
-    embedder: Embedder,
+    pipeline: Pipeline,
     source: Source,
     path: Path,
     *,
@@ -71,19 +71,18 @@ def embed_source(
     images that have changed since are recognised on resume: size and time of change ("stat"), or all their bytes ("hash").
     Raises: BadImageError, StoreError, ResumeError.
     """
-    check_damaged(damaged)
     start = time.perf_counter()
+    embedder = pipeline.embedder
     output = output or embedder.output_for(role)
     check_output(path, DESCRIPTORS, source.files())
-    attributes = _attributes(embedder, role, output)
+    attributes = {**embedder.attributes(), "role": role, "output": output, "version": version("copytrace")}
     identity = {
         **attributes,
+        **embedder.options(),
         "source": source.names(),
         "fingerprint": fingerprint,
-        "pixel_limit": embedder.pixel_limit,
         "byte_limit": source.byte_limit,
         "damaged": damaged,
-        "backend": embedder.describer.backend,
     }
     stamps = source.stamps(fingerprint)  # before the first image is read: a change after this is seen
     run = json.dumps({**identity, "images": stamps.digest()}, sort_keys=True)
@@ -103,7 +102,8 @@ def embed_source(
         damages: list[BadImage] = []
         for part in _in_order(journal, source):
             _record(part, failed, damages, on_error)
-        stream = embed_stream(embedder, source.starting_at(resumed_at), output, timers, damaged)
+        images, left = source.starting_at(resumed_at), len(source) - resumed_at
+        stream = pipeline.embed(images, output, damaged=damaged, timers=timers, count=left)
         with closing(_committed(stream, journal, stamps, timers)) as parts_done:
             for done, part in parts_done:
                 _record(part, failed, damages, on_error)
@@ -201,15 +201,3 @@ def _check_failures(failed: list[BadImage], damages: list[BadImage], on_error: O
     error = next((bad for bad in failed if bad.id not in left_out), None)
     if error is not None and on_error == "fail":
         raise BadImageError(f"{error.id}: {error.reason}")
-
-
-def _attributes(embedder: Embedder, role: Role, output: Output) -> dict[str, str | int]:
-    return {
-        "space": embedder.bundle.space,
-        "recipe": embedder.bundle.recipe,
-        "bundle_name": str(embedder.bundle.manifest.get("name", "")),
-        "precision": embedder.precision,
-        "role": role,
-        "output": output,
-        "version": version("copytrace"),
-    }

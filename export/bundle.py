@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,56 +11,78 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from copytrace.engine import Bundle, StoreError
-from copytrace.engine.bundle import FORMAT
-from copytrace.engine.store.atomic import reason
+from copytrace.engine import Bundle, BundleError, StoreError
+from copytrace.engine.infer import OrtNetwork
+from copytrace.engine.manifest import FORMAT, MANIFEST, Manifest, Precision, check_manifest
+from copytrace.engine.store.atomic import reason, replacing
 
 Float32 = NDArray[np.float32]
+Json = dict[str, Any]
+PROJECTION, BANK = "projection.npz", "bank.npy"
+
+
+@dataclass
+class NetworkParts:
+    """A network: uint8 pixels [N, size, size, 3] -> [N, E]. files: precision -> ONNX file."""
+
+    name: str
+    size: int
+    batch: int
+    files: Mapping[Precision, Path]
 
 
 @dataclass
 class BundleParts:
-    """What goes into a bundle. networks: precision -> ONNX file; all take the same pixels and give [N, E]."""
+    """What goes into a bundle.
+
+    networks: several make an ensemble, the raw embedding [N, E] is their outputs side by side. mean [E], components [D, E],
+    eigenvalues [D], bank [M, D]. The others are parts of the manifest; see :mod:`copytrace.engine.manifest.model`.
+    """
 
     name: str
-    networks: dict[str, Path]
-    input_size: int
-    batch: int
+    networks: list[NetworkParts]
     mean: Float32
     components: Float32
     eigenvalues: Float32
     bank: Float32
-    normalisation: dict[str, Any]
-    origin: dict[str, Any]
-    quality: dict[str, Any] = field(default_factory=dict)
+    normalisation: Json
+    origin: Json
+    quality: Json = field(default_factory=dict)
+    thresholds: Json = field(default_factory=dict)
+    score_normalisation: Json | None = None
+    match: Json | None = None
 
 
 def parts_of(bundle: Bundle) -> BundleParts:
     """The parts of a bundle that is there, to write it again with some of them changed."""
-    entries = {precision: bundle.network(precision) for precision in bundle.precisions}
-    first = next(iter(entries.values()))
+    manifest = bundle.manifest
+    networks = [
+        NetworkParts(
+            entry.name,
+            entry.input_size,
+            entry.batch,
+            {precision: bundle.path / file.file for precision, file in entry.precisions.items()},
+        )
+        for entry in manifest.networks
+    ]
+    same = ("name", "normalisation", "origin", "quality", "thresholds", "score_normalisation", "match")
     return BundleParts(
-        name=bundle.manifest.get("name", ""),
-        networks={precision: entry.path for precision, entry in entries.items()},
-        input_size=first.input_size,
-        batch=first.batch,
+        networks=networks,
         mean=bundle.projection.mean,
         components=bundle.projection.components,
         eigenvalues=bundle.projection.eigenvalues,
         bank=bundle.bank,
-        normalisation=dict(bundle.manifest["normalisation"]),
-        origin=dict(bundle.manifest.get("origin", {})),
-        quality=dict(bundle.manifest.get("quality", {})),
+        **manifest.model_dump(include=set(same)),
     )
 
 
 def write_bundle(parts: BundleParts, folder: Path) -> None:
     """Write a bundle to ``folder``, replacing one that is there; files of other names in it are kept.
 
-    It is made beside and moved into place at the end. Raises: StoreError when it cannot be written, or when ``folder`` holds
-    something else than a bundle.
+    It is made beside, read back and moved into place at the end. Raises: StoreError when it cannot be written, or when
+    ``folder`` holds something else than a bundle; BundleError when the parts do not fit together.
     """
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / "manifest.json").exists())):
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).exists())):
         raise StoreError(f"{folder}: is there and is no bundle; give another name")
     beside, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
     try:
@@ -67,6 +90,7 @@ def write_bundle(parts: BundleParts, folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         beside.mkdir(parents=True)
         _fill(parts, beside)
+        Bundle(beside)
         if folder.exists():
             for path in folder.iterdir():
                 if not (beside / path.name).exists() and path.suffix not in {".onnx", ".npz", ".npy"}:
@@ -75,40 +99,76 @@ def write_bundle(parts: BundleParts, folder: Path) -> None:
         beside.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
         raise StoreError(f"{folder}: cannot be written: {reason(error)}") from error
+    except BundleError as error:
+        raise BundleError(str(error).replace(str(beside), str(folder))) from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def upgrade(folder: Path) -> Manifest:
+    """Rewrite the manifest of a bundle of an older format; its files stay as they are, and so do its hashes and descriptors.
+
+    Returns: the manifest. Raises: BundleError, StoreError.
+    """
+    manifest = Bundle(folder).manifest
+    _write_manifest(manifest, folder)
+    return manifest
 
 
 def _fill(parts: BundleParts, folder: Path) -> None:
-    networks = {}
-    for precision, source in parts.networks.items():
-        name = f"{precision}.onnx"
-        shutil.copyfile(source, folder / name)
-        networks[precision] = {
-            "file": name,
-            "input_size": parts.input_size,
-            "dimension": len(parts.mean),
-            "batch": parts.batch,
-            "layout": "NHWC",
-            "colour": "RGB",
-            "resize": "stretch",
-        }
-    np.savez(folder / "projection.npz", mean=parts.mean, components=parts.components, eigenvalues=parts.eigenvalues)
-    np.save(folder / "bank.npy", parts.bank)
-    files = [*(entry["file"] for entry in networks.values()), "projection.npz", "bank.npy"]
+    np.savez(folder / PROJECTION, mean=parts.mean, components=parts.components, eigenvalues=parts.eigenvalues)
+    np.save(folder / BANK, parts.bank)
     manifest = {
         "format": FORMAT,
         "name": parts.name,
-        "networks": networks,
-        "projection": {
-            "file": "projection.npz",
-            "input_dimension": len(parts.mean),
-            "dimension": len(parts.eigenvalues),
-        },
-        "bank": {"file": "bank.npy", "rows": len(parts.bank)},
+        "networks": [_network(network, folder, alone=len(parts.networks) == 1) for network in parts.networks],
+        "projection": _file(folder, PROJECTION)
+        | {"input_dimension": len(parts.mean), "dimension": len(parts.eigenvalues)},
+        "bank": _file(folder, BANK) | {"rows": len(parts.bank)},
         "normalisation": parts.normalisation,
-        "sha256": {str(name): hashlib.sha256((folder / str(name)).read_bytes()).hexdigest() for name in files},
+        "score_normalisation": parts.score_normalisation,
+        "thresholds": parts.thresholds,
+        "match": parts.match,
         "origin": parts.origin,
         "quality": parts.quality,
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    _write_manifest(check_manifest(manifest, folder / MANIFEST), folder)
+
+
+def _network(network: NetworkParts, folder: Path, *, alone: bool) -> Json:
+    """Copy a network's files and describe them; its embeddings' length is read from them. Raises: BundleError."""
+    precisions: Json = {}
+    found = set()
+    for precision, source in network.files.items():
+        name = f"{precision}.onnx" if alone else f"{network.name}.{precision}.onnx"
+        shutil.copyfile(source, folder / name)
+        precisions[precision] = _file(folder, name)
+        onnx = OrtNetwork(folder / name, batch=1)
+        found.add((onnx.input_size, onnx.dimension))
+    if len(found) != 1 or (size := next(iter(found))[0]) != network.size:
+        sizes = ", ".join(f"{size} pixels to {dimension} values" for size, dimension in sorted(found)) or "no files"
+        raise BundleError(
+            f"network {network.name}: {sizes}; all its files must take {network.size} pixels, and give alike"
+        )
+    return {
+        "name": network.name,
+        "role": "descriptor",
+        "input_size": size,
+        "dimension": next(iter(found))[1],
+        "batch": network.batch,
+        "layout": "NHWC",
+        "colour": "RGB",
+        "resize": "stretch",
+        "precisions": precisions,
+    }
+
+
+def _file(folder: Path, name: str) -> Json:
+    return {"file": name, "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest()}
+
+
+def _write_manifest(manifest: Manifest, folder: Path) -> None:
+    text = json.dumps(manifest.model_dump(exclude_defaults=True), indent=2, ensure_ascii=False)
+    with replacing(folder / MANIFEST) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 """Every image of a source ends as a row or as a reason, and nothing is called finished before that is so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +8,9 @@ import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_engine import bundle, edit  # noqa: F401 - a fixture
 
 from copytrace.engine import (
     BadImageError,
-    BundleError,
     CopytraceError,
     Engine,
     ResumeError,
@@ -20,25 +18,27 @@ from copytrace.engine import (
     Summary,
     open_descriptors,
 )
+from copytrace.engine.bundle_embedder import BundleEmbedder
 from copytrace.engine.describe import Describer
+from copytrace.engine.embedder import PixelSet
 from copytrace.engine.read import Image, Source, open_source
 from copytrace.engine.run import embed_source
 from copytrace.engine.store import Journal, Slice
 
 
-class Poisoned:
-    """The network of an engine, with other values for some pictures, which it knows by their first pixel."""
+class Poisoned(BundleEmbedder):
+    """An embedder with other values for some pictures."""
 
-    def __init__(self, engine: Engine, values: dict[bytes, float]) -> None:
-        self._network = engine._embedder.network
-        self.input_size, self.dimension, self.batch = 224, self._network.dimension, self._network.batch
-        self._values = values
+    def __init__(self, engine: Engine, pictures: list[PixelSet], value: float) -> None:
+        self.__dict__.update(engine._pipeline.embedder.__dict__)
+        self._poisoned = {picture[0].tobytes() for picture in pictures}
+        self._value = value
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        rows = self._network(pixels)
-        for i, picture in enumerate(pixels):
-            if picture.tobytes() in self._values:
-                rows[i] = self._values[picture.tobytes()]
+    def embed(self, pictures: Sequence[PixelSet]) -> NDArray[np.float32]:
+        rows = super().embed(pictures)
+        for i, picture in enumerate(pictures):
+            if picture[0].tobytes() in self._poisoned:
+                rows[i] = self._value
         return rows
 
 
@@ -51,13 +51,13 @@ def test_a_row_that_is_not_finite_is_that_images_own_failure(
     projection = replace(
         engine.bundle.projection, eigenvalues=np.full(256, 1e-12, np.float32)
     )  # 3e38 leaves float32 there
-    engine._embedder.describer = Describer(projection, engine.bundle.bank)
+    engine._pipeline.embedder.describer = Describer(projection, engine.bundle.bank)  # type: ignore[attr-defined]
     engine.embed_source(photos, tmp_path / "clean.h5", output=output)  # type: ignore[arg-type]
-    embedder = engine._embedder
+    embedder = engine._pipeline.embedder
     source = open_source(photos)
     bad = ["R0003", "R0017"]
-    pictures = [embedder.decode(source[source.ids().index(name)])[1] for name in bad]
-    embedder.network = Poisoned(engine, {picture.tobytes(): value for picture in pictures})  # type: ignore[union-attr]
+    pictures = [image.pixels for image in embedder.decode([source[source.ids().index(name)] for name in bad])]
+    engine._pipeline.embedder = Poisoned(engine, pictures, value)  # type: ignore[arg-type]
     summary = engine.embed_source(photos, tmp_path / "a.h5", output=output)  # type: ignore[arg-type]
     if output == "raw" and np.isfinite(value):
         assert summary.embedded == 40
@@ -81,21 +81,10 @@ def test_a_run_that_lost_images_is_not_finished(photos: Path, tmp_path: Path) ->
     source = open_source(photos)
     source.__class__ = Short
     with pytest.raises(StoreError, match="39 of 40 images"):
-        embed_source(engine._embedder, source, tmp_path / "a.h5")
+        embed_source(engine._pipeline, source, tmp_path / "a.h5")
     assert not (tmp_path / "a.h5").exists()
     source.__class__ = Source
-    assert embed_source(engine._embedder, source, tmp_path / "a.h5", resume=True).embedded == 40
-
-
-@pytest.mark.parametrize("batch", [0, -1, 1.5, None, "16"])
-def test_a_bundle_without_a_batch_is_refused(bundle: Path, batch: object) -> None:  # noqa: F811
-    from copytrace.engine import Bundle
-
-    networks = Bundle(bundle).manifest["networks"]
-    networks["int8"]["batch"] = batch
-    edit(bundle, {"networks": networks})
-    with pytest.raises(BundleError, match="batch"):
-        Engine(bundle)
+    assert embed_source(engine._pipeline, source, tmp_path / "a.h5", resume=True).embedded == 40
 
 
 def test_a_finished_file_does_not_hide_its_failures(photos: Path, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from test_engine import edit, rehash
 
 from copytrace.engine import DEFAULT_BUNDLE, ComparisonError, Engine, SearchError, StoreError, search, write_submission
+
+from bundle_files import edit, rehash
 
 COPYTRACE = str(Path(sys.executable).parent / "copytrace")
 
@@ -100,7 +101,7 @@ def test_files_of_embed(photos: Path, tmp_path: Path) -> None:
     engine = Engine(bundle)
     engine.embed_source(photos, tmp_path / "r.h5")
     Engine(bundle, precision="float32").embed_source(photos, tmp_path / "f.h5")
-    edit(bundle, {"normalisation": {**engine.bundle.manifest["normalisation"], "cosines": 5}})
+    edit(bundle, {"normalisation": {**engine.bundle.manifest.normalisation.model_dump(), "cosines": 5}})
     Engine(bundle).embed_source(photos, tmp_path / "q.h5", role="query")
     for references in ("r.h5", "f.h5"):
         found = search(tmp_path / "q.h5", tmp_path / references, k=1)

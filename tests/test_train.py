@@ -10,7 +10,7 @@ import torch
 
 from copytrace.engine import DEFAULT_BUNDLE, Bundle, CopytraceError, Engine, StoreError
 from copytrace.engine.read import decode
-from copytrace.export.bundle import BundleParts, parts_of, write_bundle
+from copytrace.export.bundle import BundleParts, NetworkParts, parts_of, write_bundle
 from copytrace.export.int8 import quantize_int8
 from copytrace.export.onnx import ParityError, check_parity, cosines, export_onnx, run_onnx
 from copytrace.export.stem import widen
@@ -110,10 +110,10 @@ def test_the_wide_stem_is_the_same_convolution() -> None:
 
 def test_the_default_bundle_is_the_model_it_says() -> None:
     bundle = Bundle()
-    size = bundle.network("float32").input_size
+    size = bundle.networks("float32")[0].input_size
     paths = sorted((PHOTOS / "queries").glob("*.jpg"))[:8]
     photos = np.stack([decode(path.read_bytes(), size) for path in paths])
-    assert check_parity(default_network(), bundle.network("float32").path, photos) >= 0.9999
+    assert check_parity(default_network(), bundle.networks("float32")[0].path, photos) >= 0.9999
 
 
 def test_clips_behind_a_relu_are_left_out(tmp_path: Path) -> None:
@@ -161,19 +161,17 @@ def test_writing_and_reading_a_bundle(tmp_path: Path) -> None:
     p = source.projection
     parts = BundleParts(
         name="copy",
-        networks={"int8": DEFAULT_BUNDLE / "int8.onnx"},
-        input_size=224,
-        batch=4,
+        networks=[NetworkParts("descriptor", 224, 4, {"int8": DEFAULT_BUNDLE / "int8.onnx"})],
         mean=p.mean,
         components=p.components,
         eigenvalues=p.eigenvalues,
         bank=source.bank[:10],
-        normalisation=source.manifest["normalisation"],
+        normalisation=source.manifest.normalisation.model_dump(),
         origin={},
     )
     write_bundle(parts, tmp_path / "b")
     bundle = Bundle(tmp_path / "b")
-    assert bundle.network("int8").batch == 4 and (bundle.bank == source.bank[:10]).all()
+    assert bundle.networks("int8")[0].batch == 4 and (bundle.bank == source.bank[:10]).all()
     paths = [PHOTOS / "queries" / "Q00000.jpg"]
     assert (Engine(tmp_path / "b").embed(paths) == Engine().embed(paths)).all()
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from copytrace.engine import BadImageError
-from copytrace.engine.pipeline import map_ordered
+from copytrace.engine.parallel import map_ordered
 from copytrace.engine.read import DEFAULT_PIXEL_LIMIT, Image, Source, UndecodableError
 from copytrace.engine.read.decode import decode_full
 from copytrace.engine.threads import cpu_count

@@ -15,9 +15,9 @@ from .settings import Settings
 def default_network() -> DescriptorNetwork:
     """The default bundle's network in torch: its trunk is the backbone's own, its head is read from the float32 ONNX file."""
     bundle = Bundle()
-    settings = Settings.from_dict(bundle.manifest["origin"]["settings"])
+    settings = Settings.from_dict(bundle.manifest.origin["settings"])
     backbone, scale = create_backbone(settings.backbone, settings.weights)
-    tensors = onnx.load(bundle.network("float32").path).graph.initializer
+    tensors = onnx.load(bundle.networks("float32")[0].path).graph.initializer
     state = {
         tensor.name.removeprefix("head."): torch.from_numpy(numpy_helper.to_array(tensor).copy())
         for tensor in tensors

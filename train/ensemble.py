@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from copytrace.engine import CopytraceError
 from copytrace.engine.infer import OrtNetwork
-from copytrace.engine.pipeline import map_ordered
+from copytrace.engine.parallel import map_ordered
 from copytrace.engine.read import stretch
 from copytrace.engine.threads import cpu_count, thread_pool
 

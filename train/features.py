@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from copytrace.engine import StoreError
+from copytrace.engine.embedder import Embedder
 from copytrace.engine.infer import OrtNetwork
-from copytrace.engine.pipeline import map_ordered
+from copytrace.engine.parallel import map_ordered
+from copytrace.engine.pipeline import Pipeline
+from copytrace.engine.read import PixelImage
 from copytrace.engine.store.atomic import flush, reason
 from copytrace.engine.threads import cpu_count
 
@@ -48,6 +51,12 @@ def run_network(network: OrtNetwork, pictures: Iterator[Pixels]) -> NDArray[np.f
         return np.concatenate(
             list(map_ordered(workers, network, map(np.stack, in_batches(pictures, network.batch)), 2 * cpu_count()))
         )
+
+
+def run_embedder(embedder: Embedder, pictures: Iterator[Pixels]) -> NDArray[np.float32]:
+    """Raw embeddings float32 [N, E] of pictures uint8 [H, W, 3] of any size, on all processors."""
+    images = (PixelImage(str(place), picture) for place, picture in enumerate(pictures))
+    return np.concatenate([part.rows for part in Pipeline(embedder).embed(images, "raw")])
 
 
 def cached_features(

@@ -15,7 +15,7 @@ from copytrace.engine.describe import Describer, Normalisation, Projection
 from copytrace.engine.describe import reference as describe
 from copytrace.engine.infer import OrtNetwork
 from copytrace.engine.threads import cpu_count
-from copytrace.export.bundle import BundleParts, write_bundle
+from copytrace.export.bundle import BundleParts, NetworkParts, write_bundle
 from copytrace.export.int8 import quantize_int8
 from copytrace.export.onnx import check_parity, cosines, export_onnx, run_onnx
 
@@ -32,6 +32,7 @@ BANK_ROWS = 4000
 CALIBRATION_PHOTOS = 256
 FIT_PHOTOS = 20_000
 BATCH = 4
+NETWORK = "descriptor"
 CONSTANTS = {"method": 2, "beta": {"1": 2.0, "2": 1.8}, "cosines": 3, "directions": 100}
 """The paper's."""
 _BETAS = {1: (0.5, 1.0, 1.5, 2.0, 3.0, 5.0), 2: (0.6, 0.9, 1.2, 1.5, 1.8, 2.4, 3.6)}
@@ -74,9 +75,7 @@ def make_bundle(
         raw = run_network(trunk, clean_pictures(photos, FIT_PHOTOS, size))
         parts = BundleParts(
             name=name,
-            networks={"int8": int8, "float32": float32},
-            input_size=size,
-            batch=BATCH,
+            networks=[NetworkParts(NETWORK, size, BATCH, {"int8": int8, "float32": float32})],
             **fitted(raw, whitened, DIMENSION, bank_rows),
             normalisation=CONSTANTS,
             origin=origin | _described(whitened, len(raw), len(calibration)),

@@ -154,27 +154,3 @@ class DescriptorNetwork(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         embeddings: Tensor = self.head(self.trunk(pixels))
         return embeddings
-
-
-class Ensemble(nn.Module):
-    """Several networks' embeddings, concatenated: uint8 [N, S, S, 3] -> float32 [N, sum of E].
-
-    Pixels come at the largest network's size; smaller ones get them reduced, bilinear.
-    """
-
-    def __init__(self, networks: Sequence[nn.Module], sizes: Sequence[int]) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-        self.sizes = list(sizes)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return torch.cat(
-            [network(self._resized(pixels, size)) for network, size in zip(self.networks, self.sizes, strict=True)],
-            dim=1,
-        )
-
-    def _resized(self, pixels: Tensor, size: int) -> Tensor:
-        if size == max(self.sizes):
-            return pixels
-        x = pixels.permute(0, 3, 1, 2).float()
-        return functional.interpolate(x, size=(size, size), mode="bilinear", antialias=False).permute(0, 2, 3, 1)

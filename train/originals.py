@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from copytrace.engine.pipeline import map_ordered
+from copytrace.engine.parallel import map_ordered
 from copytrace.engine.threads import cpu_count
 
 SHORT_SIDE = 296

@@ -1,18 +1,27 @@
-"""Parts of a bundle fitted anew: projection, bank, normalisation constants."""
+"""Parts of a bundle fitted anew: projection, bank, normalisation constants; and bundles joined to one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
-from copytrace.engine import Bundle
+import numpy as np
+from numpy.typing import NDArray
+
+from copytrace.engine import BadImageError, Bundle
+from copytrace.engine.bundle_embedder import BundleEmbedder
 from copytrace.engine.describe import reference as describe
-from copytrace.engine.infer import OrtNetwork
-from copytrace.export.bundle import parts_of, write_bundle
+from copytrace.engine.pipeline import Pipeline
+from copytrace.engine.read import Source, open_source
+from copytrace.export.bundle import BundleParts, NetworkParts, parts_of, write_bundle
 
-from .features import run_network
-from .finish import FIT_PHOTOS, clean_pictures, fitted, tune
-from .photographs import Photographs
+from .features import run_embedder
+from .finish import BANK_ROWS, CONSTANTS, DIMENSION, FIT_PHOTOS, fitted, tune
+from .photographs import Photographs, spread
 from .validation import folder_pair
+
+Float32 = NDArray[np.float32]
 
 
 def fit_projection(bundle: Bundle, roots: Sequence[Path], dimension: int, whitened: bool, bank_rows: int) -> None:
@@ -20,15 +29,14 @@ def fit_projection(bundle: Bundle, roots: Sequence[Path], dimension: int, whiten
 
     Raises: CopytraceError when the photographs are too few; SourceError, StoreError.
     """
-    photos, network = Photographs(roots), _network(bundle)
-    raw = run_network(network, clean_pictures(photos, FIT_PHOTOS, network.input_size))
+    raw = run_embedder(_embedder(bundle), _clean(Photographs(roots), FIT_PHOTOS))
     write_bundle(replace(parts_of(bundle), **fitted(raw, whitened, dimension, bank_rows)), bundle.path)
 
 
 def fit_bank(bundle: Bundle, roots: Sequence[Path], rows: int) -> None:
     """Replace the bank. Raises: SourceError, StoreError."""
-    photos, network, p = Photographs(roots), _network(bundle), bundle.projection
-    raw = run_network(network, clean_pictures(photos, rows, network.input_size))
+    p = bundle.projection
+    raw = run_embedder(_embedder(bundle), _clean(Photographs(roots), rows))
     bank = describe.project(raw, p.mean, p.components, p.eigenvalues)
     write_bundle(replace(parts_of(bundle), bank=bank), bundle.path)
 
@@ -37,17 +45,76 @@ def tune_bundle(bundle: Bundle, validation: Path) -> dict[str, float]:
     """Replace the normalisation constants by the best on a folder pair with truth; returns the micro-AP without and with
     each method.
 
-    Raises: SourceError, ScoreError, StoreError.
+    Raises: SourceError, ScoreError, StoreError; BadImageError for a picture that cannot be used.
     """
-    pair, network, parts = folder_pair(validation), _network(bundle), parts_of(bundle)
-    queries, references = (run_network(network, part(network.input_size)) for part in (pair.queries, pair.references))
-    parts.normalisation, figures = tune(parts, pair, queries, references)
+    parts = parts_of(bundle)
+    parts.normalisation, figures = _tuned(parts, _embedder(bundle), validation)
     parts.quality["validation"] = figures
     write_bundle(parts, bundle.path)
     return figures
 
 
-def _network(bundle: Bundle) -> OrtNetwork:
-    """Its float32 network where it has one: what is fitted holds for the others too."""
-    entry = bundle.network("float32" if "float32" in bundle.precisions else bundle.precisions[0])
-    return OrtNetwork(entry.path, batch=entry.batch)
+def combine(
+    bundles: Sequence[Bundle], roots: Sequence[Path], target: Path, validation: Path | None = None
+) -> dict[str, Any]:
+    """One bundle of several, an ensemble: every network sees the picture at its own size, their outputs are concatenated, and
+    a whitened PCA is fitted on photographs without attacks.
+
+    Returns: the measured figures. Raises: CopytraceError when the photographs are too few; SourceError, ScoreError, StoreError.
+    """
+    members = [parts_of(bundle) for bundle in bundles]
+    names = _names([network.name for member in members for network in member.networks])
+    networks = [replace(network, name=name) for network, name in zip(_networks(members), names, strict=True)]
+    embedders = [_embedder(bundle) for bundle in bundles]
+    photos = Photographs(roots)
+    raw = np.concatenate([run_embedder(embedder, _clean(photos, FIT_PHOTOS)) for embedder in embedders], axis=1)
+    parts = BundleParts(
+        name=target.resolve().name,
+        networks=networks,
+        **fitted(raw, True, DIMENSION, BANK_ROWS),
+        normalisation=CONSTANTS,
+        origin={
+            "made_by": "copytrace train combine",
+            "ensemble": [{"name": member.name, "origin": member.origin} for member in members],
+            "projection": f"whitened PCA, fitted on {len(raw)} un-attacked photographs",
+        },
+    )
+    write_bundle(parts, target)
+    return {"validation": tune_bundle(Bundle(target), validation)} if validation else {}
+
+
+def _networks(members: Iterable[BundleParts]) -> Iterator[NetworkParts]:
+    return (network for member in members for network in member.networks)
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    """Names that are all different: a number is added to those that are not."""
+    result: list[str] = []
+    for name in names:
+        free = (f"{name}{i}" for i in count(1))
+        result.append(name if names.count(name) == 1 else next(new for new in free if new not in {*names, *result}))
+    return result
+
+
+def _embedder(bundle: Bundle) -> BundleEmbedder:
+    """Its float32 networks where it has them: what is fitted holds for the others too."""
+    return BundleEmbedder(bundle, precision="float32" if "float32" in bundle.precisions else bundle.precisions[0])
+
+
+def _clean(photos: Photographs, wanted: int) -> Iterator[NDArray[np.uint8]]:
+    return (photos.load(place)[1] for place in spread(len(photos), wanted))
+
+
+def _tuned(parts: BundleParts, embedder: BundleEmbedder, validation: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    pair = folder_pair(validation)
+    queries, references = (_raw(embedder, open_source(validation / name)) for name in ("queries", "references"))
+    return tune(parts, pair, queries, references)
+
+
+def _raw(embedder: BundleEmbedder, source: Source) -> Float32:
+    """Raw embeddings [N, E] of a whole source, as the engine computes them. Raises: BadImageError."""
+    parts = list(Pipeline(embedder).embed(iter(source), "raw"))
+    for name, why in (item for part in parts for item in part.items):
+        if why is not None:
+            raise BadImageError(f"{name}: {why}")
+    return np.concatenate([part.rows for part in parts])

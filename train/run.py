@@ -14,7 +14,7 @@ from .average import WeightAverage
 from .checkpoint import load_checkpoint
 from .finish import DIMENSION, make_bundle
 from .loop import CHECKPOINT, Trainer
-from .model import DescriptorNetwork, Ensemble
+from .model import DescriptorNetwork
 from .photographs import Photographs
 from .processes import rank_and_world
 from .recipe import build_network, exportable, frozen_task, whole_task
@@ -187,30 +187,6 @@ def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
     average.load_state_dict(state["parts"]["average"])
     average.apply()
     return exportable(network).eval(), settings
-
-
-def combine(
-    folders: Sequence[Path], roots: Sequence[Path], target: Path, say: Say, validation: Path | None = None
-) -> dict[str, Any]:
-    """A bundle of several runs: their embeddings concatenated, then a whitened PCA fitted on ``roots``.
-
-    Returns: the bundle's measured figures. Raises: CopytraceError, SourceError, StoreError.
-    """
-    trained = [trained_network(folder) for folder in folders]
-    sizes = [settings.size for _, settings in trained]
-    photos = Photographs(roots)
-    say("making the bundle")
-    return make_bundle(
-        Ensemble([network for network, _ in trained], sizes),
-        None,
-        max(sizes),
-        photos,
-        target,
-        name=target.resolve().name,
-        whitened=True,
-        origin={"ensemble": [origin(settings, (), 0) for _, settings in trained]},
-        validation=folder_pair(validation) if validation else None,
-    )
 
 
 def origin(settings: Settings, roots: Sequence[Path], photographs: int) -> dict[str, Any]:

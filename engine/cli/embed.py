@@ -10,7 +10,9 @@ from ..api import Engine
 from ..arguments import MAX_BATCH, MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
 from ..describe.describer import Backend
-from ..embedder import Damaged, Device, Output, Precision, Role
+from ..embedder import Damaged, Output, Role
+from ..infer import Device
+from ..manifest import Precision
 from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, StampKind, describe_ignored
 from ..run import OnError, Summary
 from .console import Interrupted, errors, print_result, progress_bar

@@ -1,6 +1,7 @@
 """Networks run by ONNX Runtime on the CPU."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ class OrtNetwork:
     synchronisation inside the network and keeps each image's arithmetic the same for any number of threads. Give
     ``threads`` more than 1 where one call at a time has to be quick. Every batch has the same length, the last one filled up
     with black images, so that a row never depends on how many neighbours it had.
+    Raises: BundleError for a file that is not such a network; MissingExtraError.
     """
 
     def __init__(self, path: Path, *, batch: int, threads: int = 1) -> None:
@@ -27,24 +29,64 @@ class OrtNetwork:
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no public base class
-            raise BundleError(f"{path.name} is not a network this ONNX Runtime can load: {error}") from error
-        entry, exit_ = self._session.get_inputs()[0], self._session.get_outputs()[0]
-        shape = entry.shape
-        if entry.type != "tensor(uint8)" or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
-            raise BundleError(f"{path.name} takes {entry.type} {shape}, not uint8 pixels [N, S, S, 3]")
-        self._input = entry.name
-        self.input_size = int(shape[1])
-        self.dimension = int(exit_.shape[1])
+            raise BundleError(f"{path} is not a network this ONNX Runtime can load: {_line(error)}") from error
+        self.path = path
+        self._input, self.input_size = _pixels_taken(self._session, path)
+        self.dimension = _values_given(self._session, path)
         self.batch = batch
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 RGB [N, S, S, 3] -> float32 [N, E]."""
+        """uint8 RGB [N, S, S, 3] -> float32 [N, E]. Raises: BundleError when the network fails."""
         count = len(pixels)
         out = np.empty((count, self.dimension), np.float32)
         for start in range(0, count, self.batch):
             part = pixels[start : start + self.batch]
             if len(part) < self.batch:
                 part = np.concatenate([part, np.zeros((self.batch - len(part), *part.shape[1:]), np.uint8)])
-            result = self._session.run(None, {self._input: part})[0]
-            out[start : start + self.batch] = result[: count - start]
+            out[start : start + self.batch] = self._run(part)[: count - start]
         return out
+
+    def _run(self, part: NDArray[np.uint8]) -> NDArray[np.float32]:
+        try:
+            rows: NDArray[np.float32] = self._session.run(None, {self._input: part})[0]
+        except Exception as error:
+            raise BundleError(f"{self.path} cannot compute {len(part)} images: {_line(error)}") from error
+        if rows.shape != (len(part), self.dimension):
+            raise BundleError(f"{self.path} gives {list(rows.shape)} for {len(part)} images")
+        return rows
+
+
+def _pixels_taken(session: Any, path: Path) -> tuple[str, int]:
+    """Name and side of the input. Raises: BundleError."""
+    entries = session.get_inputs()
+    shape = entries[0].shape if len(entries) == 1 else []
+    if (
+        len(shape) != 4
+        or entries[0].type != "tensor(uint8)"
+        or isinstance(shape[0], int)
+        or not isinstance(shape[1], int)
+        or shape[1] != shape[2]
+        or shape[3] != 3
+    ):
+        taken = ", ".join(f"{entry.type} {entry.shape}" for entry in entries)
+        raise BundleError(f"{path} takes {taken or 'nothing'}, not uint8 pixels [N, S, S, 3] with N free")
+    return str(entries[0].name), shape[1]
+
+
+def _values_given(session: Any, path: Path) -> int:
+    """Length of an embedding. Raises: BundleError."""
+    exits = session.get_outputs()
+    shape = exits[0].shape if len(exits) == 1 else []
+    if (
+        len(shape) != 2
+        or exits[0].type != "tensor(float)"
+        or isinstance(shape[0], int)
+        or not isinstance(shape[1], int)
+    ):
+        given = ", ".join(f"{exit_.type} {exit_.shape}" for exit_ in exits)
+        raise BundleError(f"{path} gives {given}, not float embeddings [N, E] with N free")
+    return shape[1]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

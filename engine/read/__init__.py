@@ -1,10 +1,10 @@
 """From a source to pixels: ids and bytes (``open``), bytes to uint8 RGB (``decode``), one definition of both."""
 
-from .decode import DEFAULT_PIXEL_LIMIT, decode, decode_picture, stretch
+from .decode import DEFAULT_PIXEL_LIMIT, decode, decode_picture, decode_sizes, stretch, stretch_sizes
 from .entry import IdRule
 from .files import DEFAULT_BYTE_LIMIT, read_file
 from .open import Place, open_source
-from .picture import BadImage, Picture, UndecodableError
+from .picture import BadImage, Picture, PixelImage, PixelSet, UndecodableError
 from .source import Image, Source, describe_ignored
 from .stamps import StampKind, Stamps
 from .thumbnail import thumbnail
@@ -16,6 +16,8 @@ __all__ = [
     "IdRule",
     "Image",
     "Picture",
+    "PixelImage",
+    "PixelSet",
     "Place",
     "Source",
     "StampKind",
@@ -23,9 +25,11 @@ __all__ = [
     "UndecodableError",
     "decode",
     "decode_picture",
+    "decode_sizes",
     "describe_ignored",
     "open_source",
     "read_file",
     "stretch",
+    "stretch_sizes",
     "thumbnail",
 ]

@@ -27,13 +27,15 @@ AVIF and HEIC. A JPEG takes 7 per pixel of the reduced picture, a progressive on
 pixels of one image, and also those of all images that the process decodes at one time: others wait.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from .formats import is_jpeg
 from .in_flight import in_flight
 from .jpeg import read_jpeg_header
-from .picture import Picture, Pixels, UndecodableError, check_size
+from .picture import Picture, Pixels, PixelSet, UndecodableError, check_size
 from .turbo import JpegFile
 from .with_pillow import PillowFile
 
@@ -58,9 +60,21 @@ def decode_picture(data: bytes, size: int, *, pixel_limit: int = DEFAULT_PIXEL_L
 
     Raises: UndecodableError with the reason.
     """
-    file = _open(data, pixel_limit)
-    with in_flight(file.pixels_in_flight(size), pixel_limit):
-        return _prepared(file, size)
+    (pixels,), damage = decode_sizes(data, [size], pixel_limit=pixel_limit)
+    return Picture(pixels, damage)
+
+
+def decode_sizes(
+    data: bytes, sizes: Sequence[int], *, pixel_limit: int = DEFAULT_PIXEL_LIMIT
+) -> tuple[PixelSet, str | None]:
+    """Image bytes -> uint8 RGB [S, S, 3] for each of several sizes S, and what is wrong with the image.
+
+    It is decoded once, reduced no further than the largest size allows, and stretched to each from there.
+    Raises: UndecodableError with the reason.
+    """
+    file, largest = _open(data, pixel_limit), max(sizes)
+    with in_flight(file.pixels_in_flight(largest), pixel_limit):
+        return _prepared(file, sizes)
 
 
 def decode_full(data: bytes, least: int, pixel_limit: int) -> Pixels:
@@ -83,10 +97,15 @@ def _open(data: bytes, pixel_limit: int) -> JpegFile | PillowFile:
     return JpegFile(data, header)
 
 
-def _prepared(file: JpegFile | PillowFile, size: int) -> Picture:
+def _prepared(file: JpegFile | PillowFile, sizes: Sequence[int]) -> tuple[PixelSet, str | None]:
     """In a function of its own, so that the pixels in full are gone when it ends."""
-    picture = file.decode(size)
-    return Picture(_to_rgb(stretch(picture.pixels, size)), picture.damage)
+    picture = file.decode(max(sizes))
+    return stretch_sizes(picture.pixels, sizes), picture.damage
+
+
+def stretch_sizes(pixels: Pixels, sizes: Sequence[int]) -> PixelSet:
+    """uint8 RGB [H, W, 3] or grey [H, W] -> RGB [S, S, 3] for each of several sizes S."""
+    return tuple(_to_rgb(stretch(pixels, size)) for size in sizes)
 
 
 def _to_rgb(pixels: Pixels) -> Pixels:

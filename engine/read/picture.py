@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+PixelSet = tuple[Pixels, ...]
+"""One picture, uint8 RGB [S, S, 3], for each of several sizes S."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,14 @@ class Picture:
 
     pixels: Pixels
     damage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PixelImage:
+    """An image that is pixels already: its id, and uint8 RGB [H, W, 3] or grey [H, W]."""
+
+    id: str
+    pixels: Pixels
 
 
 @dataclass(frozen=True, slots=True)

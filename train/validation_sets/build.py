@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from copytrace.engine import DuplicateIdError, SourceError
-from copytrace.engine.pipeline import map_ordered
+from copytrace.engine.parallel import map_ordered
 from copytrace.engine.read import Image, open_source
 from copytrace.engine.threads import cpu_count
 

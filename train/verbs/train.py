@@ -164,17 +164,19 @@ def run(
 
 @app.command()
 def combine(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
+    members: Annotated[list[Path], typer.Argument(help="Bundles, or folders of runs.")],
     photos: Annotated[list[Path], typer.Option(help="Photographs for projection and bank.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The bundle.")],
     validation: Validation = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make one bundle of several runs: embeddings concatenated, then a whitened PCA."""
-    from ..run import combine as combine_runs
+    """Make one bundle of several: each network looks at its own size, embeddings are concatenated, then a whitened PCA."""
+    from ..refit import combine as combine_bundles
+    from ..run import BUNDLE
 
     started = time.perf_counter()
-    _finish(output, combine_runs(runs, photos, output, _say, validation), started, as_json)
+    bundles = [Bundle(path / BUNDLE if (path / BUNDLE).is_dir() else path) for path in members]
+    _finish(output, combine_bundles(bundles, photos, output, validation), started, as_json)
 
 
 BundleArgument = Annotated[Path, typer.Argument(help="A bundle; it is replaced when all is done.")]

@@ -1,0 +1,102 @@
+"""One bundle made ready to run: an image to pixels, pixels to raw embeddings, raw embeddings to descriptors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .bundle import Bundle
+from .describe import Describer
+from .describe.describer import Backend
+from .embedder import Decoded, Float32, Output, Role
+from .infer import Device, Network, open_network
+from .manifest import Precision
+from .read import DEFAULT_PIXEL_LIMIT, Image, PixelImage, PixelSet, UndecodableError, decode_sizes, stretch_sizes
+from .threads import cpu_count
+
+
+class BundleEmbedder:
+    """Images to descriptors with one bundle; an :class:`~copytrace.engine.embedder.Embedder`.
+
+    precision: "int8" (default, fast) or "float32". threads: for networks, and for decoding unless ``decoders`` says how many
+    decode (default: all processors). batch: images a network computes at a time (default: the bundle's).
+    backend: "native" or "numpy", who projects and normalises.
+    Raises: BundleError, MissingExtraError; CopytraceError for a device that is not there.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        precision: Precision = "int8",
+        device: Device = "auto",
+        threads: int | None = None,
+        decoders: int | None = None,
+        batch: int | None = None,
+        backend: Backend = "native",
+        pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+    ) -> None:
+        self.bundle = bundle
+        self.precision = precision
+        self.pixel_limit = pixel_limit
+        self.networks: list[Network] = [open_network(file, device, batch=batch) for file in bundle.networks(precision)]
+        self.sizes = sorted({network.input_size for network in self.networks})
+        self.workers = threads or cpu_count()
+        self.decoders = decoders or self.workers
+        self.batch = max(network.batch for network in self.networks)
+        self.describer = Describer(bundle.projection, bundle.bank, backend=backend)
+
+    def output_for(self, role: Role) -> Output:
+        """What a role gets by default: references are projected, queries also moved by the bundle's method."""
+        if role == "reference":
+            return "projected"
+        return "method1" if self.bundle.normalisation().method == 1 else "method2"
+
+    def dimension(self, output: Output) -> int:
+        """Length of the rows that :meth:`describe` gives."""
+        return sum(network.dimension for network in self.networks) if output == "raw" else self.describer.dimension
+
+    def attributes(self) -> dict[str, str]:
+        """What a descriptor file says of the rows' origin."""
+        return {
+            "space": self.bundle.space,
+            "recipe": self.bundle.recipe,
+            "bundle_name": self.bundle.manifest.name,
+            "precision": self.precision,
+        }
+
+    def options(self) -> dict[str, str | int]:
+        """What else rows, or which images have one, depend on."""
+        return {"pixel_limit": self.pixel_limit, "backend": self.describer.backend}
+
+    def decode(self, images: Sequence[Image | PixelImage]) -> list[Decoded]:
+        """Each image's pixels at every size in ``sizes``, or why there are none."""
+        return [self._decode(image) for image in images]
+
+    def embed(self, pictures: Sequence[PixelSet]) -> Float32:
+        """Raw embeddings float32 [N, E]: the networks' outputs side by side, each of the picture at its own size."""
+        of_size = {size: np.stack([picture[i] for picture in pictures]) for i, size in enumerate(self.sizes)}
+        parts = [network(of_size[network.input_size]) for network in self.networks]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def describe(self, raw: Float32, output: Output) -> Float32:
+        """Raw embeddings float32 [N, E] -> what ``output`` names, float32 [N, D] (or [N, E] for "raw").
+
+        Raises: ValueError where a row is not finite.
+        """
+        if output == "raw":
+            return raw
+        if output == "projected":
+            return self.describer.project(raw)
+        return self.describer.describe_queries(raw, self.bundle.normalisation(1 if output == "method1" else 2))
+
+    def _decode(self, image: Image | PixelImage) -> Decoded:
+        if isinstance(image, PixelImage):
+            return Decoded(image.id, stretch_sizes(image.pixels, self.sizes))
+        try:
+            pixels, damage = decode_sizes(image.read(), self.sizes, pixel_limit=self.pixel_limit)
+            return Decoded(image.id, pixels, damage=damage)
+        except UndecodableError as error:
+            reason = str(error)
+        except OSError as error:
+            reason = str(error) if error.errno is None else f"cannot be read: {error.strerror}"
+        return Decoded(image.id, None, reason)
