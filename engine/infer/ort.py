@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 
 from ..errors import BundleError, optional_module
 
+_MOST_TOGETHER = 16  # more take more time each: what they hold leaves the caches
+
 
 class OrtNetwork:
     """An ONNX network on the CPU; see :class:`~copytrace.engine.infer.Network`.
 
     A call runs on the thread that makes it: the pipeline calls from as many threads as it was given, which costs no
     synchronisation inside the network and keeps each image's arithmetic the same for any number of threads. Give
-    ``threads`` more than 1 where one call at a time has to be quick. Every batch has the same length, the last one filled up
-    with black images, so that a row never depends on how many neighbours it had.
+    ``threads`` more than 1 where one call at a time has to be quick. Pictures are computed by 1, 2, 4, ... up to 16 together,
+    never more than ``batch``. A row is, to the last bit, that of its picture alone: before that many are first computed
+    together it is tried on noise, and where a row differs, as kernels may be chosen by size, they are computed one by one.
     Raises: BundleError for a file that is not such a network; MissingExtraError.
     """
 
@@ -34,17 +37,25 @@ class OrtNetwork:
         self._input, self.input_size = _pixels_taken(self._session, path)
         self.dimension = _values_given(self._session, path)
         self.batch = batch
+        self._exact = {1: True}  # how many together, and whether that changes no row
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 RGB [N, S, S, 3] -> float32 [N, E]. Raises: BundleError when the network fails."""
-        count = len(pixels)
-        out = np.empty((count, self.dimension), np.float32)
-        for start in range(0, count, self.batch):
-            part = pixels[start : start + self.batch]
-            if len(part) < self.batch:
-                part = np.concatenate([part, np.zeros((self.batch - len(part), *part.shape[1:]), np.uint8)])
-            out[start : start + self.batch] = self._run(part)[: count - start]
-        return out
+        parts, start = [np.empty((0, self.dimension), np.float32)], 0
+        while start < len(pixels):
+            together = self._together(len(pixels) - start)
+            parts.append(self._run(pixels[start : start + together]))
+            start += together
+        return np.concatenate(parts)
+
+    def _together(self, count: int) -> int:
+        """How many of ``count`` pictures to compute next."""
+        together = 1 << (min(count, self.batch, _MOST_TOGETHER).bit_length() - 1)
+        if together not in self._exact:
+            noise = np.random.default_rng(0).integers(0, 256, (together, *[self.input_size] * 2, 3), np.uint8)
+            alone = np.concatenate([self._run(noise[i : i + 1]) for i in range(together)])
+            self._exact[together] = self._run(noise).tobytes() == alone.tobytes()
+        return together if self._exact[together] else 1
 
     def _run(self, part: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
