@@ -11,6 +11,8 @@
     descriptors = engine.embed(["a.jpg", open("b.png", "rb").read()])    # float32 [2, 256]
 """
 
+import logging
+
 from .api import Engine, save_pairs, search
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .errors import (
@@ -35,6 +37,8 @@ from .run import Summary
 from .score import Calibration, Evaluation, GroundTruth, ScoredPairs, evaluate, read_pairs, read_truth
 from .scoring import Scored, calibrate, save_report, score_pairs
 from .store import check_submission, open_descriptors, write_submission
+
+logging.getLogger("copytrace").addHandler(logging.NullHandler())  # silent, unless the application wants to hear
 
 __all__ = [
     "DEFAULT_BUNDLE",

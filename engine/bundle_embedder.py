@@ -1,5 +1,6 @@
 """One bundle made ready to run: an image to pixels, pixels to raw embeddings, raw embeddings to descriptors."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from .infer import Device, Network, open_network
 from .manifest import Precision
 from .read import DEFAULT_PIXEL_LIMIT, Image, PixelImage, PixelSet, UndecodableError, decode_sizes, stretch_sizes
 from .threads import cpu_count
+
+log = logging.getLogger(__name__)
 
 
 class BundleEmbedder:
@@ -44,6 +47,7 @@ class BundleEmbedder:
         self.decoders = decoders or self.workers
         self.batch = max(network.batch for network in self.networks)
         self.describer = Describer(bundle.projection, bundle.bank, backend=backend)
+        log.info("%s: %s, %s, %d threads", bundle.path, bundle.manifest.name, precision, self.workers)
 
     def output_for(self, role: Role) -> Output:
         """What a role gets by default: references are projected, queries also moved by the bundle's method."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -22,6 +23,8 @@ from .store import Journal, Slice, open_descriptors, read_attributes, write_desc
 OnError = Literal["skip", "fail"]
 Progress = Callable[[int, int, int], None]
 """Called with images done, images in all, images failed."""
+
+log = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 1.0
 COMMIT_ROWS = 4096
@@ -89,11 +92,13 @@ def embed_source(
     attributes["run"] = hashlib.sha256(run.encode()).hexdigest()
     if resume and (summary := _finished(path, attributes["run"], source)) is not None:
         _check_failures(summary.failed, summary.damaged, on_error)
+        log.info("%s: finished before, with %d of %d images", path, summary.embedded, summary.images)
         return summary
     timers = StageTimers()
     journal = Journal(path, identity, embedder.dimension(output), resume=resume)
     try:
         resumed_at = journal.images
+        log.info("%s: embedding %d images of %s, from number %d on", path, len(source), source.name, resumed_at)
         if resumed_at and journal.stamp != stamps.digest(resumed_at):
             raise ResumeError(
                 f"{journal.path}: images that are in it have changed since; delete it, or leave out --resume to start over"
@@ -122,6 +127,7 @@ def embed_source(
     finally:
         journal.close()
     seconds = time.perf_counter() - start
+    log.info("%s: %d of %d images embedded in %.1f s", path, journal.embedded, len(source), seconds)
     return Summary(
         len(source), journal.embedded, failed, seconds, resumed_at, timers.seconds(), source.ignored, damages
     )
@@ -190,6 +196,10 @@ def _record(part: Slice, failed: list[BadImage], damages: list[BadImage], on_err
     """Add a slice's failures and damage to the lists. Raises: BadImageError at a failure, where none is allowed."""
     failures = [BadImage(name, why) for name, why in part.items if why is not None]
     damaged = [BadImage(*pair) for pair in part.damaged]
+    for bad in failures:
+        log.warning("no row for %s: %s", bad.id, bad.reason)
+    for bad in damaged:
+        log.warning("damaged: %s: %s", bad.id, bad.reason)
     _check_failures(failures, damaged, on_error)
     failed += failures
     damages += damaged
