@@ -32,7 +32,7 @@ def test_outputs_side_by_side_each_of_its_own_size(ensemble: Path, precision: st
     assert [(file.entry.name, file.input_size, file.dimension) for file in files] == [
         (name, *shape) for name, shape in NETWORKS.items()
     ]
-    pictures = [decode_sizes(path.read_bytes(), [64, 32]) for path in IMAGES]
+    pictures = [decode_sizes(path.read_bytes(), [64, 32])[0] for path in IMAGES]
     parts = [
         open_network(file)(np.stack([picture[0 if file.input_size == 64 else 1] for picture in pictures]))
         for file in files
@@ -44,9 +44,9 @@ def test_a_picture_is_decoded_once_as_the_largest_size_asks_for_and_stretched_to
     buffer = io.BytesIO()
     Image.open(IMAGES[0]).resize((1600, 1200)).save(buffer, "JPEG")
     data = buffer.getvalue()
-    large, small = decode_sizes(data, [224, 96])
+    (large, small), damage = decode_sizes(data, [224, 96])
     np.testing.assert_array_equal(large, decode(data, 224))
-    assert small.shape == (96, 96, 3) and (small != stretch(large, 96)).any()  # not shrunk twice
+    assert damage is None and small.shape == (96, 96, 3) and (small != stretch(large, 96)).any()  # not shrunk twice
     difference = np.abs(small.astype(int) - decode(data, 96).astype(int)).mean()
     assert difference < 2  # decoded a little larger than for 96 alone
 
