@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from copytrace.engine import Bundle, Engine, PrecisionError, open_descriptors
+from copytrace.engine import Bundle, CopytraceError, Engine, PrecisionError, open_descriptors
 from copytrace.engine.infer import open_network
 from copytrace.engine.read import decode, decode_sizes, stretch
 from copytrace.export.bundle import write_bundle
+from copytrace.train.ensemble import learn_projection
 from copytrace.train.refit import combine
 
 from bundle_files import small_bundle, small_parts
@@ -101,3 +102,27 @@ def test_bundles_are_combined(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rows[:, :16], parts[0])
     np.testing.assert_allclose(rows[:, 16:], parts[1], rtol=0.02, atol=2)  # of a picture decoded larger
     assert Engine(both.path).embed(IMAGES, role="query").shape == (5, 21)
+
+
+def test_projection_is_learnt_from_what_attacks_change() -> None:
+    """Of 32 numbers 12 say which photograph it is, 20 larger ones how it was attacked: the projection keeps the former."""
+    rng = np.random.default_rng(0)
+
+    def views(count: int) -> np.ndarray:
+        own = np.repeat(rng.standard_normal((count, 1, 12)), 5, axis=1) + 0.3 * rng.standard_normal((count, 5, 12))
+        return np.concatenate([own, 3.0 * rng.standard_normal((count, 5, 20))], axis=2).astype(np.float32)
+
+    def found(rows: np.ndarray) -> float:
+        rows = rows / np.linalg.norm(rows, axis=2, keepdims=True)
+        return float(((rows[:, 1] @ rows[:, 0].T).argmax(axis=1) == np.arange(len(rows))).mean())
+
+    fitted, others = learn_projection(views(600), 12, steps=50, seed=0), views(300)
+    projected = (others - fitted[0]) @ fitted[1].T
+    assert found(others) < 0.3 and found(projected) > 0.9
+    again = learn_projection(views(600)[:13], 12, steps=0, seed=0)
+    assert again[1].shape == (12, 32) and (again[2] == 1).all()
+
+
+def test_a_projection_needs_photographs() -> None:
+    with pytest.raises(CopytraceError, match="take more"):
+        learn_projection(np.ones((5, 3, 32), np.float32), 12, steps=1, seed=0)

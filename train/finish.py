@@ -72,7 +72,7 @@ def make_bundle(
             cosines(run_onnx(float32, sample), run_onnx(int8, sample)).mean()
         )
         trunk = OrtNetwork(float32, batch=BATCH)
-        raw = run_network(trunk, clean_pictures(photos, FIT_PHOTOS, size))
+        raw = run_network(trunk, clean_pictures(photos, FIT_PHOTOS if whitened else bank_rows, size))
         parts = BundleParts(
             name=name,
             networks=[NetworkParts(NETWORK, size, BATCH, {"int8": int8, "float32": float32})],

@@ -1,5 +1,6 @@
 """Parts of a bundle fitted anew: projection, bank, normalisation constants; and bundles joined to one."""
 
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -16,9 +17,11 @@ from copytrace.engine.pipeline import Pipeline
 from copytrace.engine.read import Source, open_source
 from copytrace.export.bundle import BundleParts, NetworkParts, parts_of, write_bundle
 
+from .ensemble import learn_projection, view_embeddings
 from .features import run_embedder
 from .finish import BANK_ROWS, CONSTANTS, DIMENSION, FIT_PHOTOS, fitted, tune
 from .photographs import Photographs, spread
+from .projection import identity_projection
 from .validation import folder_pair
 
 Float32 = NDArray[np.float32]
@@ -55,30 +58,49 @@ def tune_bundle(bundle: Bundle, validation: Path) -> dict[str, float]:
 
 
 def combine(
-    bundles: Sequence[Bundle], roots: Sequence[Path], target: Path, validation: Path | None = None
+    bundles: Sequence[Bundle],
+    roots: Sequence[Path],
+    target: Path,
+    validation: Path | None = None,
+    *,
+    photographs: int = 4000,
+    views: int = 6,
+    steps: int = 300,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """One bundle of several, an ensemble: every network sees the picture at its own size, their outputs are concatenated, and
-    a whitened PCA is fitted on photographs without attacks.
+    a projection is learnt from attacked views of ``photographs`` photographs (see :mod:`.ensemble`).
 
     Returns: the measured figures. Raises: CopytraceError when the photographs are too few; SourceError, ScoreError, StoreError.
     """
     members = [parts_of(bundle) for bundle in bundles]
     names = _names([network.name for member in members for network in member.networks])
     networks = [replace(network, name=name) for network, name in zip(_networks(members), names, strict=True)]
-    embedders = [_embedder(bundle) for bundle in bundles]
-    photos = Photographs(roots)
-    raw = np.concatenate([run_embedder(embedder, _clean(photos, FIT_PHOTOS)) for embedder in embedders], axis=1)
+    photos, width = Photographs(roots), sum(len(member.mean) for member in members)
+    mean, components, eigenvalues = identity_projection(width)
     parts = BundleParts(
         name=target.resolve().name,
         networks=networks,
-        **fitted(raw, True, DIMENSION, BANK_ROWS),
+        mean=mean,
+        components=components,
+        eigenvalues=eigenvalues,
+        bank=components[:1],
         normalisation=CONSTANTS,
         origin={
             "made_by": "copytrace train combine",
             "ensemble": [{"name": member.name, "origin": member.origin} for member in members],
-            "projection": f"whitened PCA, fitted on {len(raw)} un-attacked photographs",
+            "projection": f"learnt from {views} views of each of {min(photographs, len(photos))} photographs",
+            "bank": f"from up to {BANK_ROWS} un-attacked photographs",
         },
     )
+    with tempfile.TemporaryDirectory() as temporary:  # the networks side by side, run once as the engine runs them
+        unprojected = Path(temporary) / "bundle"
+        write_bundle(parts, unprojected)
+        embedder = _embedder(Bundle(unprojected))
+        embeddings = view_embeddings(embedder, photos, photographs, views, seed)
+        parts.mean, parts.components, parts.eigenvalues = learn_projection(embeddings, DIMENSION, steps, seed)
+        raw = embeddings[:, 0] if len(embeddings) >= BANK_ROWS else run_embedder(embedder, _clean(photos, BANK_ROWS))
+        parts.bank = describe.project(raw, parts.mean, parts.components, parts.eigenvalues)[:BANK_ROWS]
     write_bundle(parts, target)
     return {"validation": tune_bundle(Bundle(target), validation)} if validation else {}
 

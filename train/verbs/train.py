@@ -168,15 +168,20 @@ def combine(
     photos: Annotated[list[Path], typer.Option(help="Photographs for projection and bank.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The bundle.")],
     validation: Validation = None,
+    photographs: Annotated[int, typer.Option(min=2, help="From which the projection is learnt.")] = 4000,
+    views: Annotated[int, typer.Option(min=2, help="Of each of them, the first without attacks.")] = 6,
+    steps: Annotated[int, typer.Option(min=0, help="Of InfoNCE after the closed form.")] = 300,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Make one bundle of several: each network looks at its own size, embeddings are concatenated, then a whitened PCA."""
+    """Make one bundle of several: each network looks at its own size, and a projection of all embeddings is learnt."""
     from ..refit import combine as combine_bundles
     from ..run import BUNDLE
 
     started = time.perf_counter()
     bundles = [Bundle(path / BUNDLE if (path / BUNDLE).is_dir() else path) for path in members]
-    _finish(output, combine_bundles(bundles, photos, output, validation), started, as_json)
+    how = {"photographs": photographs, "views": views, "steps": steps, "seed": seed}
+    _finish(output, combine_bundles(bundles, photos, output, validation, **how), started, as_json)
 
 
 BundleArgument = Annotated[Path, typer.Argument(help="A bundle; it is replaced when all is done.")]
