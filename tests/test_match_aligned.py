@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from copytrace.engine import MatchError
 from copytrace.engine.match import aligned
 from copytrace.engine.match.aligned import NOTHING, align, local_correlation, thumbnail
 from copytrace.engine.match.features import extract_small
@@ -86,6 +87,20 @@ def test_maps_that_leave_nothing_to_see() -> None:
 
 def test_thumbnails() -> None:
     grey = np.zeros((150, 320), np.uint8)
-    assert thumbnail(grey).shape == (100, 213) and thumbnail(grey, 64).shape == (64, 137)
+    assert thumbnail(grey).shape == (80, 171) and thumbnail(grey, 64).shape == (64, 137)
     assert thumbnail(grey[:90], 100).shape == (90, 320)
     assert thumbnail(np.zeros((1, 1000), np.uint8), 64).shape == (1, 1000)
+
+
+def test_thumbnails_are_stored_as_small_jpegs() -> None:
+    grey, frame = small_grey(photograph())
+    small = thumbnail(grey)
+    data = aligned.to_jpeg(small)
+    assert len(data) < 0.6 * small.size
+    back = aligned.from_jpeg(data)
+    assert back.shape == small.shape and np.abs(back.astype(int) - small).mean() < 4
+    raw, stored = align(grey, small, IDENTITY, frame), align(grey, back, IDENTITY, frame)
+    assert stored.correlation == pytest.approx(raw.correlation, abs=0.03)
+    for damaged in (b"", b"no picture", data[:20]):
+        with pytest.raises(MatchError, match="damaged"):
+            aligned.from_jpeg(damaged)

@@ -21,8 +21,8 @@ TERMS = (
     "constant",
     "cosine",
     "inliers",
-    "many inliers",
-    "ratio of inliers",
+    "a map",
+    "share of matches",
     "spread",
     "correlation",
     "overlap",
@@ -56,7 +56,7 @@ class PairFeatures:
 def terms(pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
     """The model's inputs float64 [N, 9], in the order of ``TERMS``.
 
-    Correlation and overlap say something only about pixels that were aligned: they are 0 for pairs without a map.
+    Of a pair without a map all are 0 that need one; "a map" says so, and keeps that from being taken for a bad one.
     Raises: ValueError for numbers that are not finite, for negative counts and for less than one chance.
     """
     rows = np.array([astuple(pair) for pair in pairs], np.float64).reshape(-1, 7)
@@ -68,7 +68,7 @@ def terms(pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
             np.ones(len(rows)),
             cosine,
             np.log1p(inliers),
-            np.maximum(inliers - 4.0, 0.0) / (inliers + 10.0),
+            (inliers > 0).astype(np.float64),
             inliers / np.maximum(matches, 1.0),
             np.log1p(spread),
             correlation,
