@@ -111,6 +111,12 @@ def test_the_same_picture_gives_the_same_features_always() -> None:
         cv2.setNumThreads(1)
 
 
+def test_views_of_arrays_are_as_good_as_arrays() -> None:
+    pixels = photograph()
+    for view in (pixels[:, ::-1], pixels[::-1], pixels.transpose(1, 0, 2), pixels[:, :, ::-1], pixels[::2, 3:, 0]):
+        np.testing.assert_array_equal(extract(view).to_rows(), extract(view.copy()).to_rows())
+
+
 def test_equal_responses_are_ordered_by_place() -> None:
     tile = np.random.default_rng(3).integers(0, 255, (50, 50), np.uint8)
     pixels = np.tile(tile, (4, 4))[:150, :200].copy()

@@ -72,6 +72,7 @@ def test_separable_pairs_and_constant_terms_have_a_finite_fit() -> None:
     pairs = [PairFeatures(0.5, n, n, 20.0 * (n > 0), 0.8 * (n > 0), 0.5, 10) for n in (0, 0, 40, 50)]
     model = fit(pairs, np.array([False, False, True, True]))
     p = model.predict(pairs)
+    assert model.weights[TERMS.index("chances")] == model.weights[TERMS.index("overlap")] == 0.0
     assert np.isfinite(model.weights).all() and p[:2].max() < 0.2 and p[2:].min() > 0.8
     for labels in (np.zeros(4, bool), np.ones(4, bool), np.array([True])):
         with pytest.raises(ValueError, match="both kinds"):

@@ -38,8 +38,9 @@ def fit(pairs: Sequence[PairFeatures], labels: NDArray[np.bool_], penalty: float
         raise ValueError("there must be one label for every pair, and both kinds of them")
     x = terms(pairs)
     centre, scale = x.mean(axis=0), x.std(axis=0)
-    centre[0], scale[scale == 0] = 0.0, 1.0
-    z, target = (x - centre) / scale, labels.astype(np.float64)
+    same = np.ptp(x, axis=0) == 0  # a term that never changes has taught nothing: its weight stays 0
+    centre[0], scale[same], same[0] = 0.0, 1.0, False
+    z, target = np.where(same, 0.0, (x - centre) / scale), labels.astype(np.float64)
     ridge = penalty * len(z) * np.eye(z.shape[1])
     ridge[0, 0] = 0.0
     weights = np.zeros(z.shape[1])

@@ -54,6 +54,7 @@ def small_grey(pixels: NDArray[np.uint8]) -> tuple[Grey, Frame]:
         )
     if 0 in pixels.shape:
         raise ValueError(f"the picture has no pixels: {list(pixels.shape)}")
+    pixels = np.ascontiguousarray(pixels)  # OpenCV takes no mirrored views
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
     size = small_size(width, height)

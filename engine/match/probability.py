@@ -6,7 +6,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,9 @@ def terms(pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
     Of a pair without a map all are 0 that need one; "a map" says so, and keeps that from being taken for a bad one.
     Raises: ValueError for numbers that are not finite, for negative counts and for less than one chance.
     """
-    rows = np.array([astuple(pair) for pair in pairs], np.float64).reshape(-1, 7)
+    rows = np.array(
+        [(p.cosine, p.inliers, p.matches, p.spread, p.correlation, p.overlap, p.chances) for p in pairs], np.float64
+    ).reshape(-1, 7)
     cosine, inliers, matches, spread, correlation, overlap, chances = rows.T
     if not np.isfinite(rows).all() or (rows[:, 1:6] < 0).any() or (chances < 1).any():
         raise ValueError("pair features must be finite, counts not negative, and there must be at least one chance")
