@@ -24,6 +24,9 @@ MOST_FEATURES = 4096
 """More are refused everywhere: up to here every sum of the geometry is exact in 64 bits."""
 
 _LEAST_SIDE = 12  # below it SIFT's own border of 5 pixels leaves nothing to look at
+# Measured on 360 attacked training photographs and 548 wrong pairs, ranked by matches: average precision 0.983 at 11 ms a
+# picture; 0.978 at 7 ms with a short side of 120 pixels, 0.974 at 5 with 100, 0.964 at 3 with 75 (the first octave, which is
+# doubled, then has 150); 0.978 with two layers an octave, 0.977 with four, 0.982 with half the contrast, 0.980 with sigma 1.2.
 _CONTRAST = 0.01
 _EDGE = 10.0
 _LAYERS = 3
