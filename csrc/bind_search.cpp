@@ -1,6 +1,7 @@
 // Exact search by Euclidean distance, as Python sees it.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -20,6 +21,18 @@ std::unique_ptr<References> make_references(const py::array& array) {
   const RowsView rows = rows_of(array, "rows");
   const py::gil_scoped_release release;
   return std::make_unique<References>(rows.data, rows.count, rows.size);
+}
+
+FloatArray rows_between(const References& self, py::ssize_t begin, py::ssize_t end) {
+  if (begin < 0 || end < begin || static_cast<std::size_t>(end) > self.count()) {
+    throw std::invalid_argument("begin and end must lie within the rows");
+  }
+  const auto count = static_cast<std::size_t>(end - begin);
+  FloatArray out = empty(count, self.size());
+  if (count > 0) {
+    std::copy_n(self.row(static_cast<std::size_t>(begin)), count * self.size(), out.mutable_data());
+  }
+  return out;
 }
 
 const std::uint8_t* alive_of(const std::optional<py::array>& alive, std::size_t count) {
@@ -94,6 +107,8 @@ void bind_search(py::module_& module) {
   py::class_<References>(module, "References")
       .def(py::init(&make_references), py::arg("rows"))
       .def("__len__", &References::count)
+      .def("rows", &rows_between, "A copy of rows begin <= row < end, float32 [end - begin, D].", py::arg("begin"),
+           py::arg("end"))
       .def(
           "within", &within,
           "queries float32 [N, D] -> queries int64 [P], rows int64 [P], squared distances float64 [P] of all pairs "

@@ -5,7 +5,8 @@ import numpy as np
 from .. import _core
 from ..errors import SearchError
 from ..threads import cpu_count
-from .pairs import Indices, Pairs, Rows, blocks, check_dimensions, load
+from .blocks import Blocks, StreamedBlocks
+from .pairs import Float32, Indices, Pairs, Ranks, Rows, check_dimensions, load
 
 _BLOCK = 16_384  # references at a time: the more, the fewer are looked at in float64
 
@@ -26,14 +27,21 @@ def nearest_pairs(
     Raises: SearchError on bad values, different dimensions, or k < 1.
     """
     check_dimensions(queries, references)
+    ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
+    rows = load(queries, 0, queries.shape[0])
+    return nearest_in_blocks(rows, StreamedBlocks(references, _BLOCK), k, ranks, threads or cpu_count())
+
+
+def nearest_in_blocks(queries: Float32, references: Blocks, k: int, ranks: Ranks, threads: int) -> Pairs:
+    """The same for rows that have been checked. Raises: SearchError on k < 1."""
     if k < 1:
         raise SearchError("k must be at least 1")
     # In the order of their ids: a stable sort by distance then leaves equal ones as they should stand.
-    by_id = np.argsort(np.asarray(query_ranks))
-    search = _core.NearestSearch(load(queries, 0, queries.shape[0])[by_id], min(k, max(references.shape[0], 1)))
-    ranks = np.ascontiguousarray(reference_ranks, np.int64)
-    for start, block in blocks(references, _BLOCK):
-        search.add(_core.References(block), start, ranks[start : start + len(block)], threads=threads or cpu_count())
-    found, rows, distances = search.result()
-    pairs = Pairs(by_id[found], rows, distances)
+    by_id = np.argsort(ranks.queries)
+    search = _core.NearestSearch(queries[by_id], min(k, max(references.shape[0], 1)))
+    keys = np.ascontiguousarray(ranks.references, np.int64)
+    for start, rows, alive in references:
+        search.add(rows, start, keys[start : start + len(rows)], alive=alive, threads=threads)
+    found, numbers, distances = search.result()
+    pairs = Pairs(by_id[found], numbers, distances)
     return pairs[np.argsort(distances, kind="stable")]

@@ -20,7 +20,8 @@ REFERENCE_ROWS = 4096
 class Rows(Protocol):
     """An array or an HDF5 dataset [N, D] that is sliced block by block."""
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
     def __getitem__(self, rows: slice, /) -> Any: ...
 

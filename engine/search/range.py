@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from .. import _core
 from ..errors import SearchError
 from ..threads import cpu_count
-from .pairs import REFERENCE_ROWS, Indices, Pairs, Ranks, Rows, blocks, check_dimensions, load
+from .blocks import Blocks, StreamedBlocks
+from .pairs import REFERENCE_ROWS, Float32, Indices, Pairs, Ranks, Rows, check_dimensions, load
 
 
 def pairs_within(
@@ -23,14 +23,21 @@ def pairs_within(
     Raises: SearchError on bad values, different dimensions, or a distance below 0 or NaN.
     """
     check_dimensions(queries, references)
-    if not max_distance >= 0.0:
+    ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
+    rows = load(queries, 0, queries.shape[0])
+    return within_in_blocks(
+        rows, StreamedBlocks(references, REFERENCE_ROWS), max_distance, ranks, threads or cpu_count()
+    )
+
+
+def within_in_blocks(queries: Float32, references: Blocks, max_distance: float, ranks: Ranks, threads: int) -> Pairs:
+    """The same for rows that have been checked. Raises: SearchError on a distance below 0 or NaN."""
+    if not max_distance >= 0:
         raise SearchError(f"max_distance must be at least 0, not {max_distance}")
-    limit = float(max_distance) * float(max_distance)  # infinite where the square leaves float64, which ** would refuse
-    all_queries = load(queries, 0, queries.shape[0])
-    found: list[Pairs] = []
-    for start, block in blocks(references, REFERENCE_ROWS):
-        within = _core.References(block).within(all_queries, limit, threads=threads or cpu_count())
-        assert within is not None, "no bound was given on their number"
-        found.append(Pairs(within[0], within[1] + start, within[2]))
-    pairs = Pairs.join(found)
-    return pairs[Ranks(np.asarray(query_ranks), np.asarray(reference_ranks)).order(pairs)]
+    parts: list[Pairs] = []
+    for start, rows, alive in references:
+        found = rows.within(queries, float(max_distance) * float(max_distance), alive=alive, threads=threads)
+        assert found is not None, "no bound was given on their number"
+        parts.append(Pairs(found[0], found[1] + start, found[2]))
+    pairs = Pairs.join(parts)
+    return pairs[ranks.order(pairs)]

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .. import _core
 from ..errors import SearchError
 from ..threads import cpu_count
+from .blocks import Block, Blocks, StreamedBlocks
 from .pairs import QUERY_ROWS, REFERENCE_ROWS, Float32, Indices, Pairs, Ranks, Rows, blocks, check_dimensions, load
 
 _MOST_AT_ONCE = 1 << 20  # pairs that one step of the scan may find
@@ -39,11 +39,7 @@ class _Best:
     def _cut(self, pairs: Pairs) -> Pairs:
         """The K best of more than K, in no order: all below the limit, and of those at it the first by their ids."""
         below, at = pairs[pairs.distances < self.limit], pairs[pairs.distances == self.limit]
-        wanted = self._k - len(below)
-        if wanted < len(at):
-            keys = self._ranks.queries[at.queries] * len(self._ranks.references) + self._ranks.references[at.references]
-            at = at[keys <= np.partition(keys, wanted - 1)[wanted - 1]]
-        return Pairs.join([below, at])
+        return Pairs.join([below, at[self._ranks.order(at)[: self._k - len(below)]]])
 
     def result(self) -> Pairs:
         """The K best, in order."""
@@ -69,41 +65,59 @@ def top_pairs(
     Raises: SearchError on bad values, different dimensions, or k < 1.
     """
     check_dimensions(queries, references)
+    ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
+    rows = load(queries, 0, queries.shape[0])
+    streamed = StreamedBlocks(references, reference_rows)
+    return top_in_blocks(rows, streamed, k, ranks, threads or cpu_count(), query_rows=query_rows)
+
+
+def top_in_blocks(
+    queries: Float32,
+    references: Blocks,
+    k: int,
+    ranks: Ranks,
+    threads: int,
+    *,
+    query_rows: int = QUERY_ROWS,
+    count: int | None = None,
+) -> Pairs:
+    """The same for rows that have been checked; count: how many references there are where not all of them count.
+
+    Raises: SearchError on k < 1.
+    """
     if k < 1:
         raise SearchError("k must be at least 1")
-    wanted = min(k, queries.shape[0] * references.shape[0])
-    all_queries = load(queries, 0, queries.shape[0])
-    parts = list(blocks(all_queries, query_rows))
-    ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
-    for limit in (_guess_limit(all_queries, references, wanted), np.inf):
+    wanted = min(k, len(queries) * (references.shape[0] if count is None else count))
+    parts = list(blocks(queries, query_rows))
+    for limit in (_guess_limit(queries, references, wanted), np.inf):
         best = _Best(wanted, ranks, limit)
         if wanted:
-            _scan(parts, references, best, reference_rows, threads or cpu_count())
+            _scan(parts, references, best, threads)
         result = best.result()
         if len(result) == wanted:  # otherwise the guess was too tight, and a second pass goes without one
             break
     return result
 
 
-def _scan(queries: list[tuple[int, Float32]], references: Rows, best: _Best, reference_rows: int, threads: int) -> None:
-    for start, rows in blocks(references, reference_rows):
-        block = _core.References(rows)
+def _scan(queries: list[tuple[int, Float32]], references: Blocks, best: _Best, threads: int) -> None:
+    for block in references:
         for first, part in queries:
-            _scan_block(part, first, block, start, best, threads)
+            _scan_block(part, first, block, best, threads)
 
 
-def _scan_block(queries: Float32, first: int, block: _core.References, start: int, best: _Best, threads: int) -> None:
+def _scan_block(queries: Float32, first: int, block: Block, best: _Best, threads: int) -> None:
     """Halves the queries until no step finds too many pairs: a limit that lets everything pass costs time, not memory."""
-    found = block.within(queries, best.limit, most=max(_MOST_AT_ONCE, len(block)), threads=threads)
+    most = max(_MOST_AT_ONCE, len(block.rows))
+    found = block.rows.within(queries, best.limit, most=most, alive=block.alive, threads=threads)
     if found is not None:
-        best.add(Pairs(found[0] + first, found[1] + start, found[2]))
+        best.add(Pairs(found[0] + first, found[1] + block.start, found[2]))
         return
     half = len(queries) // 2
-    _scan_block(queries[:half], first, block, start, best, threads)
-    _scan_block(queries[half:], first + half, block, start, best, threads)
+    _scan_block(queries[:half], first, block, best, threads)
+    _scan_block(queries[half:], first + half, block, best, threads)
 
 
-def _guess_limit(queries: Float32, references: Rows, wanted: int) -> float:
+def _guess_limit(queries: Float32, references: Blocks, wanted: int) -> float:
     """A distance that, by a sample of the pairs, somewhat more than ``wanted`` pairs do not exceed."""
     total = len(queries) * references.shape[0]
     if total < 4_000_000:
