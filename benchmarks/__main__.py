@@ -15,12 +15,12 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=["core", "search", "matching", "pipeline"])
+    parser.add_argument("--only", choices=["core", "search", "matching", "pipeline", "training"])
     args = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(args.threads)  # read when the libraries are loaded, which is below
 
-    from . import core, matching, pipeline, search
+    from . import core, matching, pipeline, search, training
     from .harness import machine
 
     print(f"{machine()}; {args.threads} threads, {args.rounds} rounds")
@@ -34,6 +34,8 @@ def main() -> None:
         ratios += search.run(args.threads, args.rounds)
     if args.only in (None, "matching"):
         ratios += matching.run(images, args.threads, args.rounds)
+    if args.only in (None, "training"):
+        ratios += training.run(args.rounds)
     print("\n".join(result.line() for result in ratios))
 
 
