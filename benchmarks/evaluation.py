@@ -1,4 +1,4 @@
-"""The tables of qualities in the README.
+"""The tables of QUALITY.md.
 
     python -m benchmarks.evaluation ../shared/data/eval                       # the default bundle, every kind of descriptor
     python -m benchmarks.evaluation ../shared/data/eval --bundles RUN/bundle ...  # bundles side by side, int8
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import get_args
 
 from copytrace.engine import DEFAULT_BUNDLE, Engine, Scored, save_pairs, score_pairs, search
-from copytrace.engine.embedder import Output, Precision
+from copytrace.engine.embedder import Output
+from copytrace.engine.manifest import Precision
 from copytrace.engine.score import read_labels
 
 DESCRIPTORS: tuple[Output, ...] = ("projected", "method1", "method2")

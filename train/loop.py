@@ -63,7 +63,7 @@ class Trainer:
         if state:
             task.objective.load_state_dict(state["parts"]["objective"])
             self.optimisers.load_state_dict(state["parts"]["optimisers"])
-            self.average.load_state_dict(state["parts"]["average"])
+            self.average.load_state_dict(state["parts"].get("average", {"updates": 0, "kept": []}))
 
     def run(self, log: RunLog | None) -> None:
         """log: None in all processes but the first."""
