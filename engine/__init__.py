@@ -15,6 +15,7 @@ import logging
 
 from .api import Engine, save_pairs, search
 from .bundle import DEFAULT_BUNDLE, Bundle
+from .dedup import Duplicate, Duplicates, find_duplicates, save_duplicates, save_duplicates_report
 from .errors import (
     BadImageError,
     BundleError,
@@ -49,7 +50,9 @@ __all__ = [
     "ComparisonError",
     "CopytraceError",
     "DamagedImageWarning",
+    "Duplicate",
     "DuplicateIdError",
+    "Duplicates",
     "Embedded",
     "Engine",
     "Evaluation",
@@ -69,9 +72,12 @@ __all__ = [
     "calibrate",
     "check_submission",
     "evaluate",
+    "find_duplicates",
     "open_descriptors",
     "read_pairs",
     "read_truth",
+    "save_duplicates",
+    "save_duplicates_report",
     "save_pairs",
     "save_report",
     "score_pairs",

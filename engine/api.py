@@ -20,7 +20,7 @@ from .manifest import Precision
 from .memory import Embedded, Picture, embed_each, embed_images
 from .outputs import PAIRS, check_output
 from .pipeline import Pipeline
-from .read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule, Place, StampKind, open_source
+from .read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule, Place, Source, StampKind, open_source
 from .run import OnError, Progress, Summary, embed_source
 from .score import write_pairs
 from .search import id_ranks, nearest_pairs, pairs_within, top_pairs
@@ -59,7 +59,7 @@ class Engine:
         batch = None if batch is None else whole_number("batch", batch, 1, MAX_BATCH)
         pixel_limit = whole_number("pixel_limit", pixel_limit, 1)
         self.bundle = Bundle(file_path("bundle", bundle))
-        self._options = {
+        self._options: dict[str, Any] = {
             "precision": precision,
             "device": device,
             "threads": threads,
@@ -83,6 +83,11 @@ class Engine:
 
     def __reduce__(self) -> tuple[Callable[..., "Engine"], tuple[object, ...]]:
         return _reopened, (str(self.bundle.path.absolute()), self._options, self.bundle.space, self.bundle.recipe)
+
+    @property
+    def pixel_limit(self) -> int:
+        """Images with more pixels are refused."""
+        return int(self._options["pixel_limit"])
 
     @property
     def dimension(self) -> int:
@@ -132,7 +137,7 @@ class Engine:
 
     def embed_source(
         self,
-        source: Place,
+        source: Place | Source,
         path: PathLike,
         *,
         role: Role = "reference",
@@ -147,7 +152,8 @@ class Engine:
     ) -> Summary:
         """Embed a folder, tar, list of paths or paths in memory into a descriptor file.
 
-        source, ids, byte_limit: as in :func:`copytrace.engine.read.open_source`. With ``on_error`` "skip", a damaged tar and a
+        source, ids, byte_limit: as in :func:`copytrace.engine.read.open_source`; a source that is open already is taken as it
+        is. With ``on_error`` "skip", a damaged tar and a
         folder that cannot be listed are reported beside what could be read. The rest: see
         :func:`copytrace.engine.run.embed_source`.
         Raises: what these raise, and ValueError or TypeError for arguments that are not allowed.
@@ -162,11 +168,11 @@ class Engine:
         if not callable(progress):
             raise TypeError("progress must be a function of images done, images in all and images failed")
         path = file_path("path", path)
-        if isinstance(source, str | os.PathLike | bytes | Mapping) or not isinstance(source, Iterable):
-            source = file_path("source", source)  # all others are paths in memory
+        if not isinstance(source, Source):
+            source = open_source(_place(source), ids=ids, on_damage=on_error, byte_limit=byte_limit)
         return embed_source(
             self._pipeline,
-            open_source(source, ids=ids, on_damage=on_error, byte_limit=byte_limit),
+            source,
             path,
             role=role,
             output=output,
@@ -176,6 +182,13 @@ class Engine:
             damaged=damaged,
             progress=progress,
         )
+
+
+def _place(source: Place) -> Place:
+    """Raises: ValueError, TypeError for what can be no source of images."""
+    if isinstance(source, str | os.PathLike | bytes | Mapping) or not isinstance(source, Iterable):
+        return file_path("source", source)  # all others are paths in memory
+    return source
 
 
 def _reopened(path: str, options: dict[str, Any], space: str, recipe: str) -> Engine:
