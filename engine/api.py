@@ -24,11 +24,13 @@ from .read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule, Place, Source
 from .run import OnError, Progress, Summary, embed_source
 from .score import write_pairs
 from .search import id_ranks, nearest_pairs, pairs_within, top_pairs
-from .store import check_comparable, open_descriptors
+from .store import DescriptorArray, DescriptorFile, check_comparable, in_memory, open_descriptors
 from .store.atomic import replacing
 
 DEFAULT_TOP = 500_000
 PathLike = str | os.PathLike[str]
+Searchable = PathLike | NDArray[np.float32] | tuple[Iterable[str | int], NDArray[np.float32]]
+"""A descriptor file, descriptors float32 [N, D], or (ids [N], descriptors)."""
 
 
 class Engine:
@@ -200,8 +202,8 @@ def _reopened(path: str, options: dict[str, Any], space: str, recipe: str) -> En
 
 
 def search(
-    queries: PathLike,
-    references: PathLike,
+    queries: Searchable,
+    references: Searchable,
     *,
     top: int | None = None,
     k: int | None = None,
@@ -210,6 +212,7 @@ def search(
 ) -> Found:
     """Search one descriptor file with another, references read block by block.
 
+    Either may be an array float32 [N, D], whose ids are then the row numbers, or a pair (ids, array), instead of a path.
     Give one of ``top`` (the best pairs over everything, the default with 500,000), ``k`` or ``max_distance``.
     Raises: StoreError, SearchError; ComparisonError, which is both, for files that do not belong together; ValueError or
     TypeError for arguments that are not allowed.
@@ -220,8 +223,7 @@ def search(
     k = None if k is None else whole_number("k", k, 1)
     max_distance = None if max_distance is None else number("max_distance", max_distance, 0.0)
     threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
-    queries, references = file_path("queries", queries), file_path("references", references)
-    with open_descriptors(queries, "query") as q, open_descriptors(references, "reference") as r:
+    with _opened("queries", queries, "query") as q, _opened("references", references, "reference") as r:
         check_comparable(q, r)
         a, b, query_ranks, reference_ranks = q.descriptors, r.descriptors, _ranks(q.ids, q.path), _ranks(r.ids, r.path)
         if k is not None:
@@ -235,7 +237,15 @@ def search(
         return Found(pairs, q.ids, r.ids, origin(q, r))
 
 
-def _ranks(ids: list[str], path: Path) -> NDArray[np.int64]:
+def _opened(name: str, given: Searchable, role: Role) -> DescriptorFile | DescriptorArray:
+    if isinstance(given, str | os.PathLike):
+        return open_descriptors(file_path(name, given), role)
+    if isinstance(given, tuple) and len(given) == 2:
+        return in_memory(name, given[1], given[0])
+    return in_memory(name, given)
+
+
+def _ranks(ids: list[str], path: Path | str) -> NDArray[np.int64]:
     try:
         return id_ranks(ids)
     except SearchError as error:

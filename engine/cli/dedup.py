@@ -121,7 +121,7 @@ def _as_dict(found: Duplicates, output: Path, report: Path | None) -> dict[str, 
 def _as_text(found: Duplicates, output: Path) -> str:
     failed = {bad.id for bad in found.failed}
     kept = [BadImage(bad.id, f"damaged: {bad.reason}") for bad in found.damaged if bad.id not in failed]
-    lines = [*first_few(found.failed), *first_few(kept)]
+    lines = [*first_few(found.failed, "by --json"), *first_few(kept, "by --json")]
     if found.ignored:
         lines.append(describe_ignored(found.ignored))
     lines.append(

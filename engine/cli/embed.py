@@ -130,8 +130,9 @@ def _as_text(summary: Summary, path: Path) -> str:
     return "\n".join(lines)
 
 
-def first_few(images: list[BadImage]) -> list[str]:
+def first_few(images: list[BadImage], place: str = "in the file") -> list[str]:
+    """A line for each of the first images, and how many more there are; place: where to find them all."""
     lines = [f"{bad.id}: {bad.reason}" for bad in images[:SHOWN_FAILURES]]
     if len(images) > SHOWN_FAILURES:
-        lines.append(f"... and {len(images) - SHOWN_FAILURES} more, all listed in the file")
+        lines.append(f"... and {len(images) - SHOWN_FAILURES} more, all listed {place}")
     return lines
