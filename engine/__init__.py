@@ -2,12 +2,13 @@
 
 ::
 
-    from copytrace.engine import Engine, search, score_pairs
+    from copytrace.engine import Engine, find_duplicates, score_pairs, search
 
     engine = Engine()
     engine.embed_source("photos/", "references.h5")                      # folder, tar or list of paths -> HDF5
     engine.embed_source("uploads/", "queries.h5", role="query")
     found = search("queries.h5", "references.h5", k=1)                   # exact, by Euclidean distance
+    groups = find_duplicates("photos/", engine)                          # near-duplicates, the best of each group first
     descriptors = engine.embed(["a.jpg", open("b.png", "rb").read()])    # float32 [2, 256]
 """
 
@@ -15,6 +16,7 @@ import logging
 
 from .api import Engine, save_pairs, search
 from .bundle import DEFAULT_BUNDLE, Bundle
+from .dedup import Duplicate, Duplicates, find_duplicates, save_duplicates, save_duplicates_report
 from .errors import (
     BadImageError,
     BundleError,
@@ -36,7 +38,7 @@ from .memory import Embedded
 from .run import Summary
 from .score import Calibration, Evaluation, GroundTruth, ScoredPairs, evaluate, read_pairs, read_truth
 from .scoring import Scored, calibrate, save_report, score_pairs
-from .store import check_submission, open_descriptors, write_submission
+from .store import check_submission, convert_descriptors, open_descriptors, write_submission
 
 logging.getLogger("copytrace").addHandler(logging.NullHandler())  # silent, unless the application wants to hear
 
@@ -49,7 +51,9 @@ __all__ = [
     "ComparisonError",
     "CopytraceError",
     "DamagedImageWarning",
+    "Duplicate",
     "DuplicateIdError",
+    "Duplicates",
     "Embedded",
     "Engine",
     "Evaluation",
@@ -68,10 +72,14 @@ __all__ = [
     "Summary",
     "calibrate",
     "check_submission",
+    "convert_descriptors",
     "evaluate",
+    "find_duplicates",
     "open_descriptors",
     "read_pairs",
     "read_truth",
+    "save_duplicates",
+    "save_duplicates_report",
     "save_pairs",
     "save_report",
     "score_pairs",

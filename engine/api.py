@@ -20,15 +20,17 @@ from .manifest import Precision
 from .memory import Embedded, Picture, embed_each, embed_images
 from .outputs import PAIRS, check_output
 from .pipeline import Pipeline
-from .read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule, Place, StampKind, open_source
+from .read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule, Place, Source, StampKind, open_source
 from .run import OnError, Progress, Summary, embed_source
 from .score import write_pairs
 from .search import id_ranks, nearest_pairs, pairs_within, top_pairs
-from .store import check_comparable, open_descriptors
+from .store import DescriptorArray, DescriptorFile, check_comparable, in_memory, open_descriptors
 from .store.atomic import replacing
 
 DEFAULT_TOP = 500_000
 PathLike = str | os.PathLike[str]
+Searchable = PathLike | NDArray[np.float32] | tuple[Iterable[str | int], NDArray[np.float32]]
+"""A descriptor file, descriptors float32 [N, D], or (ids [N], descriptors)."""
 
 
 class Engine:
@@ -59,7 +61,7 @@ class Engine:
         batch = None if batch is None else whole_number("batch", batch, 1, MAX_BATCH)
         pixel_limit = whole_number("pixel_limit", pixel_limit, 1)
         self.bundle = Bundle(file_path("bundle", bundle))
-        self._options = {
+        self._options: dict[str, Any] = {
             "precision": precision,
             "device": device,
             "threads": threads,
@@ -83,6 +85,11 @@ class Engine:
 
     def __reduce__(self) -> tuple[Callable[..., "Engine"], tuple[object, ...]]:
         return _reopened, (str(self.bundle.path.absolute()), self._options, self.bundle.space, self.bundle.recipe)
+
+    @property
+    def pixel_limit(self) -> int:
+        """Images with more pixels are refused."""
+        return int(self._options["pixel_limit"])
 
     @property
     def dimension(self) -> int:
@@ -132,7 +139,7 @@ class Engine:
 
     def embed_source(
         self,
-        source: Place,
+        source: Place | Source,
         path: PathLike,
         *,
         role: Role = "reference",
@@ -147,7 +154,8 @@ class Engine:
     ) -> Summary:
         """Embed a folder, tar, list of paths or paths in memory into a descriptor file.
 
-        source, ids, byte_limit: as in :func:`copytrace.engine.read.open_source`. With ``on_error`` "skip", a damaged tar and a
+        source, ids, byte_limit: as in :func:`copytrace.engine.read.open_source`; a source that is open already is taken as it
+        is. With ``on_error`` "skip", a damaged tar and a
         folder that cannot be listed are reported beside what could be read. The rest: see
         :func:`copytrace.engine.run.embed_source`.
         Raises: what these raise, and ValueError or TypeError for arguments that are not allowed.
@@ -162,11 +170,11 @@ class Engine:
         if not callable(progress):
             raise TypeError("progress must be a function of images done, images in all and images failed")
         path = file_path("path", path)
-        if isinstance(source, str | os.PathLike | bytes | Mapping) or not isinstance(source, Iterable):
-            source = file_path("source", source)  # all others are paths in memory
+        if not isinstance(source, Source):
+            source = open_source(_place(source), ids=ids, on_damage=on_error, byte_limit=byte_limit)
         return embed_source(
             self._pipeline,
-            open_source(source, ids=ids, on_damage=on_error, byte_limit=byte_limit),
+            source,
             path,
             role=role,
             output=output,
@@ -178,6 +186,13 @@ class Engine:
         )
 
 
+def _place(source: Place) -> Place:
+    """Raises: ValueError, TypeError for what can be no source of images."""
+    if isinstance(source, str | os.PathLike | bytes | Mapping) or not isinstance(source, Iterable):
+        return file_path("source", source)  # all others are paths in memory
+    return source
+
+
 def _reopened(path: str, options: dict[str, Any], space: str, recipe: str) -> Engine:
     """The engine that was pickled. Raises: BundleError when its bundle has become another since."""
     engine = Engine(path, **options)
@@ -187,8 +202,8 @@ def _reopened(path: str, options: dict[str, Any], space: str, recipe: str) -> En
 
 
 def search(
-    queries: PathLike,
-    references: PathLike,
+    queries: Searchable,
+    references: Searchable,
     *,
     top: int | None = None,
     k: int | None = None,
@@ -197,6 +212,7 @@ def search(
 ) -> Found:
     """Search one descriptor file with another, references read block by block.
 
+    Either may be an array float32 [N, D], whose ids are then the row numbers, or a pair (ids, array), instead of a path.
     Give one of ``top`` (the best pairs over everything, the default with 500,000), ``k`` or ``max_distance``.
     Raises: StoreError, SearchError; ComparisonError, which is both, for files that do not belong together; ValueError or
     TypeError for arguments that are not allowed.
@@ -207,8 +223,7 @@ def search(
     k = None if k is None else whole_number("k", k, 1)
     max_distance = None if max_distance is None else number("max_distance", max_distance, 0.0)
     threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
-    queries, references = file_path("queries", queries), file_path("references", references)
-    with open_descriptors(queries, "query") as q, open_descriptors(references, "reference") as r:
+    with _opened("queries", queries, "query") as q, _opened("references", references, "reference") as r:
         check_comparable(q, r)
         a, b, query_ranks, reference_ranks = q.descriptors, r.descriptors, _ranks(q.ids, q.path), _ranks(r.ids, r.path)
         if k is not None:
@@ -222,7 +237,15 @@ def search(
         return Found(pairs, q.ids, r.ids, origin(q, r))
 
 
-def _ranks(ids: list[str], path: Path) -> NDArray[np.int64]:
+def _opened(name: str, given: Searchable, role: Role) -> DescriptorFile | DescriptorArray:
+    if isinstance(given, str | os.PathLike):
+        return open_descriptors(file_path(name, given), role)
+    if isinstance(given, tuple) and len(given) == 2:
+        return in_memory(name, given[1], given[0])
+    return in_memory(name, given)
+
+
+def _ranks(ids: list[str], path: Path | str) -> NDArray[np.int64]:
     try:
         return id_ranks(ids)
     except SearchError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .errors import optional_module
 from .score import ScoredPairs
 from .search import Pairs
-from .store.descriptors import DescriptorFile
+from .store import Descriptors
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -55,7 +55,7 @@ class Found:
         return frame
 
 
-def origin(*files: DescriptorFile) -> dict[str, str]:
+def origin(*files: Descriptors) -> dict[str, str]:
     """What descriptor files say about how they were made: bundle, precision, descriptors, each only where it is known.
 
     Values that differ between the files stand beside each other.

@@ -37,6 +37,18 @@ def hdf5_file(name: str, *datasets: str) -> Kind:
     return Kind(name, recognises)
 
 
+def _beside_npy(path: Path) -> bool:
+    return path.name.endswith(".ids.txt") and path.with_name(path.name.removesuffix(".ids.txt") + ".npy").is_file()
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether there is a regular file that is HDF5 by its first bytes; pipes are not opened."""
+    try:
+        return path.is_file() and _head(path).startswith(b"\x89HDF\r\n\x1a\n")
+    except (OSError, ValueError):
+        return False
+
+
 def csv_file(*columns: str) -> Kind:
     """CSV with a header of exactly these columns."""
 
@@ -50,6 +62,10 @@ def csv_file(*columns: str) -> Kind:
 DESCRIPTORS = hdf5_file("a descriptor file", "descriptors", "ids")
 SUBMISSION = hdf5_file("a submission", "query", "query_ids", "reference", "reference_ids")
 PAIRS = csv_file("query_id", "reference_id", "score")
+GROUPS = csv_file("group", "id", "keep", "distance", "width", "height", "bytes")
+IDS = Kind("a text of ids beside a NumPy array", _beside_npy)
+NPY = Kind("a NumPy array", lambda path: _head(path).startswith(b"\x93NUMPY"))
+PARQUET = Kind("a Parquet file", lambda path: _head(path).startswith(b"PAR1"))
 PNG = Kind("a PNG picture", lambda path: _head(path).startswith(b"\x89PNG\r\n\x1a\n"))
 REPORT = Kind("a report of copytrace", lambda path: REPORT_MARK.encode() in _head(path))
 

@@ -165,7 +165,7 @@ def save_report(
         labels=scored.labels,
         stages=stages,
         origin=where,
-        pictures={role: _pictures(source) for role, source in sources.items()},
+        pictures={role: pictures_of(source) for role, source in sources.items()},
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -175,7 +175,8 @@ def save_report(
     return missing
 
 
-def _pictures(source: Source) -> Picture:
+def pictures_of(source: Source) -> Picture:
+    """Small pictures of a source by id, for reports."""
     position = {name: i for i, name in enumerate(source.ids())}
 
     def picture(name: str) -> bytes | str:

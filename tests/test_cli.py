@@ -13,7 +13,7 @@ from copytrace.engine.cli.console import progress_bar
 
 from conftest import PHOTOS
 
-VERBS = ["attack", "demo", "embed", "search", "evaluate", "calibrate", "submission"]
+VERBS = ["attack", "convert", "dedup", "demo", "embed", "search", "evaluate", "calibrate", "submission"]
 
 
 def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,7 @@ import pytest
 from copytrace.engine import SearchError, save_pairs, search
 from copytrace.engine.score import read_pairs
 from copytrace.engine.search import id_ranks, nearest_pairs, pairs_within, top_pairs
+from copytrace.engine.store import write_descriptors
 
 KINDS = ["random", "integers", "duplicates", "equal", "far from zero", "large integers", "clusters"]
 SHAPES = [(1, 1, 3), (7, 33, 5), (50, 400, 17), (33, 255, 64)]
@@ -174,3 +175,39 @@ def test_files_of_different_bundles_are_not_compared(tmp_path: Path) -> None:
             file.attrs["bundle"] = name * 64
     with pytest.raises(SearchError, match="different bundles"):
         search(tmp_path / "q", tmp_path / "r")
+
+
+def test_arrays_are_searched_as_files_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    a, b = (rng.normal(size=(n, 16)).astype(np.float32) for n in (30, 50))
+    names, others = [f"q{i:02}" for i in range(30)], [f"r{i:02}" for i in range(50)]
+    for path, ids, rows in (("q.h5", names, a), ("r.h5", others, b)):
+        write_descriptors(tmp_path / path, [(ids, rows)], rows.shape, [], {})
+    for options in ({"k": 3}, {"top": 40}, {"max_distance": 5.0}):
+        from_files = list(search(tmp_path / "q.h5", tmp_path / "r.h5", **options))
+        assert list(search((names, a), (np.array(others), b.astype(np.float64)), **options)) == from_files
+        assert list(search(tmp_path / "q.h5", (others, b), **options)) == from_files
+        plain = search(a, b, **options)
+        assert [(f"q{int(q):02}", f"r{int(r):02}", score) for q, r, score in plain] == from_files
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (np.ones((3, 4), np.int64), TypeError),
+        (np.ones(4, np.float32), ValueError),
+        ([[1.0, 2.0]], TypeError),
+        ((["a"], np.ones((2, 4), np.float32)), ValueError),
+        (("ab", np.ones((2, 4), np.float32)), TypeError),
+        (([1.5, 2.5], np.ones((2, 4), np.float32)), TypeError),
+        ((["a", "a"], np.ones((2, 4), np.float32)), SearchError),
+        (np.full((2, 4), np.nan, np.float32), SearchError),
+        (np.full((2, 4), 1e300), SearchError),
+        (np.ones((2, 5), np.float32), SearchError),
+        (None, TypeError),
+    ],
+)
+def test_what_is_no_array_of_descriptors_is_refused(given: object, error: type[Exception]) -> None:
+    for pair in ((given, np.ones((3, 4), np.float32)), (np.ones((3, 4), np.float32), given)):
+        with pytest.raises(error):
+            search(*pair)  # type: ignore[arg-type]

@@ -114,7 +114,7 @@ def _as_dict(summary: Summary, path: Path) -> dict[str, object]:
 def _as_text(summary: Summary, path: Path) -> str:
     failed = {bad.id for bad in summary.failed}
     kept = [BadImage(bad.id, f"damaged: {bad.reason}") for bad in summary.damaged if bad.id not in failed]
-    lines = [*_first_few(summary.failed), *_first_few(kept)]
+    lines = [*first_few(summary.failed), *first_few(kept)]
     if summary.resumed_at:
         lines.append(f"resumed after {summary.resumed_at} images")
     if summary.ignored:
@@ -130,8 +130,9 @@ def _as_text(summary: Summary, path: Path) -> str:
     return "\n".join(lines)
 
 
-def _first_few(images: list[BadImage]) -> list[str]:
+def first_few(images: list[BadImage], place: str = "in the file") -> list[str]:
+    """A line for each of the first images, and how many more there are; place: where to find them all."""
     lines = [f"{bad.id}: {bad.reason}" for bad in images[:SHOWN_FAILURES]]
     if len(images) > SHOWN_FAILURES:
-        lines.append(f"... and {len(images) - SHOWN_FAILURES} more, all listed in the file")
+        lines.append(f"... and {len(images) - SHOWN_FAILURES} more, all listed {place}")
     return lines

@@ -1,6 +1,6 @@
 """From a source to pixels: ids and bytes (``open``), bytes to uint8 RGB (``decode``), one definition of both."""
 
-from .decode import DEFAULT_PIXEL_LIMIT, decode, decode_picture, decode_sizes, stretch, stretch_sizes
+from .decode import DEFAULT_PIXEL_LIMIT, decode, decode_picture, decode_sizes, image_size, stretch, stretch_sizes
 from .entry import IdRule
 from .files import DEFAULT_BYTE_LIMIT, read_file
 from .open import Place, open_source
@@ -27,6 +27,7 @@ __all__ = [
     "decode_picture",
     "decode_sizes",
     "describe_ignored",
+    "image_size",
     "open_source",
     "read_file",
     "stretch",

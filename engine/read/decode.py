@@ -87,6 +87,14 @@ def decode_full(data: bytes, least: int, pixel_limit: int) -> Pixels:
         return _to_rgb(file.decode(least).pixels)
 
 
+def image_size(data: bytes, *, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> tuple[int, int]:
+    """Image bytes -> width and height in pixels, upright, from the header alone.
+
+    Raises: UndecodableError with the reason.
+    """
+    return _open(data, pixel_limit).size
+
+
 def _open(data: bytes, pixel_limit: int) -> JpegFile | PillowFile:
     if not data:
         raise UndecodableError("empty file")

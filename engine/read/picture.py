@@ -47,6 +47,11 @@ def check_size(width: int, height: int, pixel_limit: int) -> None:
         raise UndecodableError("no pixels")
 
 
+def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Width and height after :func:`turned_upright`."""
+    return size[::-1] if orientation in (5, 6, 7, 8) else size
+
+
 def turned_upright(pixels: Pixels, orientation: int) -> Pixels:
     """Undo an EXIF orientation (1 to 8; anything else means upright)."""
     transposed = np.asarray(cv2.transpose(pixels), np.uint8) if orientation in (5, 6, 7, 8) else None

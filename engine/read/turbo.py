@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 
 from .jpeg import JpegHeader, missing_scans, read_jpeg_header
-from .picture import Picture, Pixels, UndecodableError, turned_upright
+from .picture import Picture, Pixels, UndecodableError, turned_upright, upright_size
 from .zero_runs import zero_run
 
 # Measured on 23 photographs of 0.4 to 1.6 megapixels, against decoding in full: at least 1 x the square, descriptors at a
@@ -33,6 +33,11 @@ class JpegFile:
     def __init__(self, data: bytes, header: JpegHeader) -> None:
         self._data = data
         self._header = header
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, upright."""
+        return upright_size((self._header.width, self._header.height), self._header.orientation)
 
     def pixels_in_flight(self, least: int) -> int:
         """Pixels held while it is decoded for a side of ``least``; the coefficients of a progressive one are held in full."""

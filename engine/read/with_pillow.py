@@ -15,7 +15,7 @@ from ..errors import MissingExtraError, optional_module
 from .bitfields import UNSUPPORTED_BITFIELDS, bitfields_size, decode_bitfields
 from .checksums import png_damage, tiff_damage
 from .formats import HEIF, format_name, is_heif, unread_format_name
-from .picture import Picture, Pixels, UndecodableError, check_size, turned_upright
+from .picture import Picture, Pixels, UndecodableError, check_size, turned_upright, upright_size
 from .turbo import jpeg_damage
 
 # Everything else Pillow could open is left out: some of it, such as EPS, is handed to other programs.
@@ -48,6 +48,19 @@ class PillowFile:
             self._image, self._size = None, bitfields_size(data)
         check_size(*self._size, pixel_limit)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, upright. Raises: UndecodableError."""
+        try:
+            if self._image is None:
+                return self._size
+            stored = self._size
+            if isinstance(self._image, TiffImageFile):  # newer versions of Pillow have turned its size already
+                stored = self._image.tag_v2[ExifTags.Base.ImageWidth], self._image.tag_v2[ExifTags.Base.ImageLength]
+            return upright_size(stored, _orientation(self._image))
+        except Exception as error:
+            raise UndecodableError(_corrupt(error)) from None
+
     def pixels_in_flight(self, least: int) -> int:
         return self._size[0] * self._size[1]
 
@@ -59,7 +72,7 @@ class PillowFile:
             with closing(self._image) as image:  # its pixels need not be held beside a turned copy
                 image.load()
                 damage = _damage(self._data, image)
-                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+                orientation = _orientation(image)
                 pixels = _to_array(image)
             return Picture(turned_upright(pixels, orientation), damage)
         except UndecodableError:
@@ -68,6 +81,12 @@ class PillowFile:
             raise UndecodableError(_corrupt(error)) from None
         finally:
             self._image = None  # what a decoder holds beside the pixels goes as well
+
+
+def _orientation(image: Pillow.Image) -> int:
+    """By EXIF, 1 to 8 (upright where it says nothing)."""
+    orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return orientation
 
 
 @cache

@@ -65,11 +65,8 @@ def render_report(
         for kind, some in by_kind.items()
         if some
     }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("copytrace.engine.score", "templates"), autoescape=True, trim_blocks=True
-    )
-    page = environment.get_template("report.html.j2").render(
-        mark=REPORT_MARK,
+    page = render_page(
+        "report.html.j2",
         title=title,
         evaluation=evaluation,
         counts={kind: len(some) for kind, some in by_kind.items()},
@@ -81,8 +78,8 @@ def render_report(
         pictures=album.shown,
         without=[role for role in ("query", "reference") if role not in (pictures or {})],
         missing=album.missing,
-        curve=_data_url(precision_recall_png(ranking, evaluation), "png"),
-        histogram=_data_url(score_histogram_png(ranking), "png"),
+        curve=data_url(precision_recall_png(ranking, evaluation), "png"),
+        histogram=data_url(score_histogram_png(ranking), "png"),
     )
     return page, album.missing
 
@@ -121,7 +118,7 @@ class _Album:
         self.shown += 1
         found = self._pictures[role](name)
         if isinstance(found, bytes):
-            return _data_url(found, "jpeg"), ""
+            return data_url(found, "jpeg"), ""
         self.missing.append(Missing(role, name, found))
         return None, "picture missing"
 
@@ -133,5 +130,14 @@ def _spread(some: list[Verdict]) -> list[Verdict]:
     return [some[round(i * (len(some) - 1) / (EXAMPLES - 1))] for i in range(EXAMPLES)]
 
 
-def _data_url(data: bytes, kind: str) -> str:
+def render_page(template: str, **values: object) -> str:
+    """One of the package's pages as a string of HTML, all values escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("copytrace.engine.score", "templates"), autoescape=True, trim_blocks=True
+    )
+    return environment.get_template(template).render(mark=REPORT_MARK, **values)
+
+
+def data_url(data: bytes, kind: str) -> str:
+    """A picture (kind "png" or "jpeg") as a URL that holds it."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -4,10 +4,11 @@ The native core proposes, in float32 or in bytes; float64 decides. Results equal
 ordered by id, whatever the blocks.
 """
 
+from .components import connected_rows
 from .index import Index, IndexPairs
 from .nearest import nearest_pairs
 from .pairs import Pairs, id_ranks
 from .range import pairs_within
 from .top import top_pairs
 
-__all__ = ["Index", "IndexPairs", "Pairs", "id_ranks", "nearest_pairs", "pairs_within", "top_pairs"]
+__all__ = ["Index", "IndexPairs", "Pairs", "connected_rows", "id_ranks", "nearest_pairs", "pairs_within", "top_pairs"]

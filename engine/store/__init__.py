@@ -1,16 +1,23 @@
 """Descriptor files and challenge submissions, both HDF5, and the journal that makes a run resumable."""
 
 from .comparable import check_comparable
+from .convert import Converted, convert_descriptors
 from .descriptors import DescriptorFile, open_descriptors, read_attributes, write_descriptors
 from .journal import Journal, Slice
+from .memory import DescriptorArray, Descriptors, in_memory
 from .submission import check_submission, write_submission
 
 __all__ = [
+    "Converted",
+    "DescriptorArray",
     "DescriptorFile",
+    "Descriptors",
     "Journal",
     "Slice",
     "check_comparable",
     "check_submission",
+    "convert_descriptors",
+    "in_memory",
     "open_descriptors",
     "read_attributes",
     "write_descriptors",

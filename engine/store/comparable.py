@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..errors import ComparisonError
-from .descriptors import DescriptorFile
+from .memory import Descriptors
 
 ROLES = ("reference", "query")
 MOVED = ("method1", "method2")
@@ -22,7 +22,7 @@ class _Meaning:
     recipe: str | None
 
 
-def check_comparable(queries: DescriptorFile, references: DescriptorFile) -> None:
+def check_comparable(queries: Descriptors, references: Descriptors) -> None:
     """Make sure that distances between the rows of the two files mean what they are taken for.
 
     References are rows of references, never moved away from the bank; raw goes with raw; the spaces are one (by the hash of
@@ -52,7 +52,7 @@ def check_comparable(queries: DescriptorFile, references: DescriptorFile) -> Non
             return
 
 
-def _meaning(file: DescriptorFile) -> _Meaning:
+def _meaning(file: Descriptors) -> _Meaning:
     role, output, space, recipe, bundle = (_text(file.attributes.get(name)) for name in KEPT)
     ours = space or recipe or bundle
     for name, value, known in (("role", role, ROLES), ("output", output, OUTPUTS)):

@@ -1,0 +1,131 @@
+"""``copytrace dedup``."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..api import Engine
+from ..arguments import MAX_THREADS
+from ..bundle import DEFAULT_BUNDLE
+from ..dedup import (
+    DEFAULT_MAX_DISTANCE,
+    Duplicates,
+    find_duplicates,
+    opened,
+    save_duplicates,
+    save_duplicates_report,
+)
+from ..embedder import Damaged
+from ..infer import Device
+from ..manifest import Precision
+from ..outputs import GROUPS, REPORT, check_output, is_hdf5
+from ..read import BadImage, IdRule, describe_ignored
+from ..run import OnError
+from .console import errors, print_result, progress_bar
+from .embed import first_few
+from .options import number, path
+
+
+def dedup(
+    source: Annotated[
+        Path,
+        typer.Argument(help="What embed takes (a folder, tar, list or - ), or a descriptor file (HDF5).", parser=path),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The groups.csv to write.", parser=path)],
+    max_distance: Annotated[
+        float,
+        typer.Option(min=0.0, callback=number, help="Images no further apart (Euclidean, not squared) are joined."),
+    ] = DEFAULT_MAX_DISTANCE,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML page with the pictures.", parser=path)] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="The images of a descriptor file: by them the best is chosen.", parser=path)
+    ] = None,
+    bundle: Annotated[
+        Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)
+    ] = DEFAULT_BUNDLE,
+    precision: Annotated[Precision, typer.Option(help="Which of the bundle's networks.")] = "int8",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    ids: Annotated[
+        IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")
+    ] = "stem",
+    on_error: Annotated[OnError, typer.Option(help="Bad images: list them, or stop at the first.")] = "skip",
+    damaged: Annotated[
+        Damaged, typer.Option(help="Damaged images that can still be decoded: compare them, or leave them out.")
+    ] = "keep",
+    threads: Annotated[int | None, typer.Option(min=1, max=MAX_THREADS, help="Default: all processors.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> None:
+    """Find near-duplicates within one source, group them, and say which picture of each group is the best."""
+    start = time.perf_counter()
+    if is_hdf5(source):
+        if (bundle, precision, device) != (DEFAULT_BUNDLE, "int8", "auto"):
+            raise typer.BadParameter("a descriptor file is embedded already: no --bundle, --precision or --device")
+        album = None if pictures is None else opened(pictures, ids, "fail")
+        _check_outputs(output, report, [source, *(album.files() if album is not None else ())])
+        found = find_duplicates(source, max_distance=max_distance, pictures=album, threads=threads)
+    else:
+        if pictures is not None:
+            raise typer.BadParameter("--pictures goes with a descriptor file; other sources have their own")
+        album = opened(source, ids, on_error)
+        _check_outputs(output, report, list(album.files()))
+        engine = Engine(bundle, precision=precision, device=device, threads=threads)
+        with progress_bar("embedding") as progress:
+            found = find_duplicates(
+                album,
+                engine,
+                max_distance=max_distance,
+                on_error=on_error,
+                damaged=damaged,
+                threads=threads,
+                progress=progress,
+            )
+    save_duplicates(found, output)
+    result = _as_dict(found, output, report)
+    if report is not None:
+        result["missing_pictures"] = [asdict(one) for one in save_duplicates_report(found, report)]
+    result["seconds"] = round(time.perf_counter() - start, 3)
+    if not found.embedded:
+        result["error"] = f"none of the {found.images} images could be used"
+    print_result(result, _as_text(found, output), as_json)
+    if not found.embedded:
+        errors.print(f"error: {result['error']}")
+        raise typer.Exit(1)
+
+
+def _check_outputs(output: Path, report: Path | None, inputs: Iterable[Path]) -> None:
+    check_output(output, GROUPS, inputs, others=[] if report is None else [report])
+    if report is not None:
+        check_output(report, REPORT, inputs)
+
+
+def _as_dict(found: Duplicates, output: Path, report: Path | None) -> dict[str, object]:
+    return {
+        "output": str(output),
+        **({} if report is None else {"report": str(report)}),
+        "images": found.images,
+        "embedded": found.embedded,
+        "max_distance": found.max_distance,
+        "groups": len(found),
+        "duplicates": sum(map(len, found)),
+        "not_kept": len(found.redundant()),
+        "failed": [asdict(bad) for bad in found.failed],
+        "damaged": [asdict(bad) for bad in found.damaged],
+        "ignored": dict(found.ignored),
+    }
+
+
+def _as_text(found: Duplicates, output: Path) -> str:
+    failed = {bad.id for bad in found.failed}
+    kept = [BadImage(bad.id, f"damaged: {bad.reason}") for bad in found.damaged if bad.id not in failed]
+    lines = [*first_few(found.failed, "by --json"), *first_few(kept, "by --json")]
+    if found.ignored:
+        lines.append(describe_ignored(found.ignored))
+    lines.append(
+        f"{found.embedded} of {found.images} images compared, {len(found.failed)} failed, {len(found.damaged)} damaged; "
+        f"{sum(map(len, found))} in {len(found)} groups, {len(found.redundant())} not kept: {output}"
+    )
+    return "\n".join(lines)

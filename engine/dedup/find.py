@@ -1,0 +1,99 @@
+"""Near-duplicates within one source of images, or among the rows of a descriptor file."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import get_args
+
+from ..api import Engine
+from ..arguments import MAX_THREADS, file_path, number, one_of, whole_number
+from ..embedder import Damaged
+from ..errors import ComparisonError, SearchError
+from ..found import origin
+from ..outputs import is_hdf5
+from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Place, Source, open_source
+from ..run import OnError, Progress
+from ..search import connected_rows, id_ranks
+from ..search.pairs import load
+from ..store import open_descriptors
+from .facts import look_up
+from .groups import Duplicates, group_rows, members_of
+
+DEFAULT_MAX_DISTANCE = 0.6
+"""Measured with the package's bundle on held-back photographs. Of 1,124,250 pairs of different ones none is this near (the
+nearest: 0.759); of 1,499,500 pairs of one with a heavily edited other one, 1. Of 300 photographs each, re-encoded at quality 60
+100 % are, at half the size 99 %, cropped to 90 % of each side 99.7 %, to 80 % 89 %, mirrored 99.7 %, brightened 98 %."""
+
+
+def find_duplicates(
+    source: Place | Source,
+    engine: Engine | None = None,
+    *,
+    max_distance: float = DEFAULT_MAX_DISTANCE,
+    pictures: Place | Source | None = None,
+    ids: IdRule = "stem",
+    on_error: OnError = "skip",
+    damaged: Damaged = "keep",
+    threads: int | None = None,
+    progress: Progress = lambda done, total, failed: None,
+) -> Duplicates:
+    """Group the images of a source, or of a descriptor file, that are near-duplicates of each other.
+
+    source: what ``embed_source`` takes, or a descriptor file of references. engine: embeds the images, as references (default:
+    ``Engine()``). max_distance: two images whose descriptors are no further apart (Euclidean) are joined; groups are what such
+    joints connect. pictures: the images of a descriptor file, for their sizes, by which the best of each group is chosen;
+    without them it is the first id. ids, on_error, damaged, progress: as in ``embed_source``. threads: of the comparison.
+    Raises: SourceError, BadImageError, StoreError, SearchError; ComparisonError for a descriptor file of rows that cannot be
+    compared with each other; ValueError or TypeError for arguments that are not allowed.
+    """
+    max_distance = number("max_distance", max_distance, 0.0)
+    threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
+    one_of("ids", ids, get_args(IdRule))
+    if engine is not None and not isinstance(engine, Engine):
+        raise TypeError(f"engine must be an Engine, not {type(engine).__name__}")
+    if isinstance(source, str | os.PathLike) and is_hdf5(path := file_path("source", source)):
+        if engine is not None:
+            raise ValueError(f"{path} is a descriptor file, which needs no engine")
+        album = None if pictures is None else opened(pictures, ids, "fail")
+        return _among(path, album, max_distance, threads, DEFAULT_PIXEL_LIMIT)
+    if pictures is not None:
+        raise ValueError("pictures go with a descriptor file; a source has its own")
+    engine = engine or Engine()
+    with TemporaryDirectory(prefix="copytrace-") as folder:
+        album, path = opened(source, ids, on_error), Path(folder) / "descriptors.h5"
+        engine.embed_source(album, path, ids=ids, on_error=on_error, damaged=damaged, progress=progress)
+        found = _among(path, album, max_distance, threads, engine.pixel_limit)
+    return replace(found, ignored=album.ignored)
+
+
+def opened(source: Place | Source, ids: IdRule, on_error: OnError) -> Source:
+    """A source as it is, or a place opened as one."""
+    one_of("on_error", on_error, get_args(OnError))
+    return source if isinstance(source, Source) else open_source(source, ids=ids, on_damage=on_error)
+
+
+def _among(
+    path: Path, pictures: Source | None, max_distance: float, threads: int | None, pixel_limit: int
+) -> Duplicates:
+    with open_descriptors(path) as file:
+        role, output = (file.attributes.get(name) for name in ("role", "output"))
+        if role == "query" or output in ("raw", "method1", "method2"):
+            raise ComparisonError(f"{path}: its rows are {output or role}; duplicates are looked for among references")
+        try:
+            id_ranks(file.ids)  # an id that occurs twice could not be told apart in the groups
+            rows = load(file.descriptors, 0, len(file.ids))
+            labels = connected_rows(rows, max_distance, threads=threads)
+        except SearchError as error:
+            raise SearchError(f"{path}: {error}") from None
+        failed, damaged = _reasons(file.failed()), _reasons(file.damaged())
+        among = [file.ids[row] for members in members_of(labels) for row in members.tolist()]
+        facts = look_up(among, pictures, (bad.id for bad in damaged), pixel_limit)
+        groups = group_rows(labels, file.ids, rows, facts)
+        count = len(file.ids)
+        return Duplicates(groups, max_distance, count + len(failed), count, failed, damaged, {}, pictures, origin(file))
+
+
+def _reasons(pairs: Sequence[tuple[str, str]]) -> list[BadImage]:
+    return [BadImage(name, why) for name, why in pairs]
