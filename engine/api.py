@@ -85,6 +85,11 @@ class Engine:
         return _reopened, (str(self.bundle.path.absolute()), self._options, self.bundle.space, self.bundle.recipe)
 
     @property
+    def embedder(self) -> Embedder:
+        """What all of it runs on."""
+        return self._embedder
+
+    @property
     def dimension(self) -> int:
         """Length of a descriptor."""
         return self._pipeline.embedder.dimension("projected")

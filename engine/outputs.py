@@ -50,6 +50,7 @@ def csv_file(*columns: str) -> Kind:
 DESCRIPTORS = hdf5_file("a descriptor file", "descriptors", "ids")
 SUBMISSION = hdf5_file("a submission", "query", "query_ids", "reference", "reference_ids")
 PAIRS = csv_file("query_id", "reference_id", "score")
+EVIDENCE = Kind("a file of evidence", lambda path: _head(path).startswith(b'{"query_id": '))
 PNG = Kind("a PNG picture", lambda path: _head(path).startswith(b"\x89PNG\r\n\x1a\n"))
 REPORT = Kind("a report of copytrace", lambda path: REPORT_MARK.encode() in _head(path))
 

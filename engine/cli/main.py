@@ -16,7 +16,7 @@ import typer
 
 from ..errors import CopytraceError
 from ..store.atomic import reason
-from . import demo, embed, score, search, submission
+from . import demo, embed, match, score, search, submission
 from .console import Interrupted, errors, print_result
 
 # typer brings click's exceptions along, newer versions in a copy of their own: this finds them in either.
@@ -29,7 +29,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo.demo, embed.embed, search.search, score.evaluate, score.calibrate, submission.submission):
+for command in (
+    demo.demo,
+    embed.embed,
+    search.search,
+    match.match,
+    match.verify,
+    score.evaluate,
+    score.calibrate,
+    submission.submission,
+):
     app.command()(command)
 for verb in entry_points(group="copytrace.verbs"):  # what training and export add; the engine does not import them
     loaded = verb.load()

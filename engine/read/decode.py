@@ -77,6 +77,16 @@ def decode_sizes(
         return _prepared(file, sizes)
 
 
+def full_size(data: bytes, pixels: Pixels) -> tuple[int, int]:
+    """(width, height) of the picture that ``decode_full`` made ``pixels`` of: larger than those where it was reduced."""
+    height, width = pixels.shape[:2]
+    header = read_jpeg_header(data) if is_jpeg(data) else None
+    if header is None or max(header.width, header.height) <= max(width, height):
+        return width, height
+    upright = (width > height) == (header.width > header.height)
+    return (header.width, header.height) if upright else (header.height, header.width)
+
+
 def decode_full(data: bytes, least: int, pixel_limit: int) -> Pixels:
     """Image bytes -> uint8 RGB [H, W, 3]; a JPEG may be reduced as long as its sides stay at least ``2 * least``.
 

@@ -1,0 +1,151 @@
+"""``copytrace match`` and ``copytrace verify``."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import numpy as np
+import typer
+
+from ..api import Engine
+from ..bundle import DEFAULT_BUNDLE
+from ..embedder import Precision
+from ..errors import MatchError
+from ..matching import CANDIDATES, Matched, Matcher, Mode
+from ..outputs import EVIDENCE, PAIRS, check_output
+from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Source, open_source
+from ..references import References
+from ..score import read_pairs, write_pairs
+from ..store.atomic import replacing
+from .console import print_result, progress_bar
+from .embed import SHOWN_FAILURES
+
+Queries = Annotated[Path, typer.Argument(help="A folder (recursive), uncompressed tar, text file of paths, or image.")]
+ReferencesArgument = Annotated[Path, typer.Argument(help="The same: the images that copies may be made of.")]
+Evidence = Annotated[Path | None, typer.Option(help="Also write what was found, one JSON object for each pair.")]
+Bundle = Annotated[Path, typer.Option(help="Folder with networks, projection and bank.")]
+PrecisionOption = Annotated[Precision, typer.Option(help="Which of the bundle's networks.")]
+Ids = Annotated[IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Default: all processors.")]
+PixelLimit = Annotated[int, typer.Option(min=1, help="Images with more pixels are refused.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
+
+
+def match(
+    queries: Queries,
+    references: ReferencesArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The matches.csv to write, best first.")],
+    mode: Annotated[
+        Mode,
+        typer.Option(help="Global views alone; their best candidates verified; also candidates by local features."),
+    ] = "verify",
+    evidence: Evidence = None,
+    candidates: Annotated[int, typer.Option(min=1, help="References looked at for every query.")] = CANDIDATES,
+    bundle: Bundle = DEFAULT_BUNDLE,
+    precision: PrecisionOption = "int8",
+    ids: Ids = "stem",
+    threads: Threads = None,
+    pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
+    as_json: AsJson = False,
+) -> None:
+    """Find of which references images are copies, and what speaks for it; score = log odds of a copy."""
+    engine = Engine(bundle, precision=precision, threads=threads, pixel_limit=pixel_limit)
+    sources = open_source(queries, ids=ids), open_source(references, ids=ids)
+    _check_outputs(output, evidence, sources)
+    start = time.perf_counter()
+    found = _references(engine, sources[1], local=mode != "views")
+    matcher = Matcher(found, mode, engine=engine, candidates=candidates)
+    with progress_bar("matching") as progress:
+        _report(matcher.match_source(sources[0], progress), found.failed, output, evidence, start, as_json)
+
+
+def verify(
+    queries: Queries,
+    references: ReferencesArgument,
+    pairs: Annotated[Path, typer.Option(help="The candidates: query_id,reference_id,score; the scores are not used.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The verified.csv to write, best first.")],
+    evidence: Evidence = None,
+    bundle: Bundle = DEFAULT_BUNDLE,
+    precision: PrecisionOption = "int8",
+    ids: Ids = "stem",
+    threads: Threads = None,
+    pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
+    as_json: AsJson = False,
+) -> None:
+    """Take a second look at pairs that were found otherwise, and give each the score that ``match`` would."""
+    engine = Engine(bundle, precision=precision, threads=threads, pixel_limit=pixel_limit)
+    sources = open_source(queries, ids=ids), open_source(references, ids=ids)
+    _check_outputs(output, evidence, sources, pairs)
+    table = read_pairs(pairs)
+    start = time.perf_counter()
+    found = _references(engine, sources[1], local=True, only=set(table.references))
+    matcher = Matcher(found, "verify", engine=engine)
+    wanted = zip(table.queries, table.references, strict=True)
+    with progress_bar("verifying") as progress:
+        _report(matcher.verify_source(sources[0], wanted, progress), found.failed, output, evidence, start, as_json)
+
+
+def _check_outputs(output: Path, evidence: Path | None, sources: Iterable[Source], *more: Path) -> None:
+    inputs = [*(file for source in sources for file in source.files()), *more]
+    check_output(output, PAIRS, inputs)
+    if evidence is not None:
+        check_output(evidence, EVIDENCE, inputs, others=[output])
+
+
+def _references(engine: Engine, source: Source, *, local: bool, only: set[str] | None = None) -> References:
+    with progress_bar("references") as progress:
+        return References.of(engine.embedder, source, local=local, only=only, progress=progress)
+
+
+def _report(
+    matched: Iterator[Matched],
+    bad_references: list[BadImage],
+    output: Path,
+    evidence: Path | None,
+    start: float,
+    as_json: bool,
+) -> None:
+    """Write what was found while it comes, and say what it was."""
+    rows: list[tuple[float, str, str]] = []
+    failed: list[BadImage] = []
+    count = likely = 0
+    with ExitStack() as stack:
+        file: TextIO | None = None
+        if evidence is not None:
+            file = stack.enter_context(stack.enter_context(replacing(evidence)).open("w", encoding="utf-8"))
+        for query in matched:
+            count += 1
+            if query.reason is not None:
+                failed.append(BadImage(query.query_id, query.reason))
+            likely += bool(query.matches) and query.matches[0].probability >= 0.5
+            for one in query.matches:
+                rows.append((-one.score, query.query_id, one.reference_id))
+                if file is not None:
+                    file.write(one.evidence.to_json() + "\n")
+    if len(failed) == count:
+        raise MatchError(f"none of the {count} queries can be used: {failed[0].id}: {failed[0].reason}")
+    rows.sort()
+    columns = [name for _, name, _ in rows], [name for _, _, name in rows]
+    with replacing(output) as temporary:
+        write_pairs(temporary, *columns, np.array([-score for score, _, _ in rows]))
+    seconds = time.perf_counter() - start
+    result = {
+        "output": str(output),
+        "queries": count,
+        "pairs": len(rows),
+        "likely_copies": likely,
+        "failed": [asdict(bad) for bad in failed],
+        "failed_references": [asdict(bad) for bad in bad_references],
+        "seconds": round(seconds, 3),
+    }
+    lines = [f"{bad.id}: {bad.reason}" for bad in (failed + bad_references)[:SHOWN_FAILURES]]
+    if len(failed) + len(bad_references) > SHOWN_FAILURES:
+        lines.append(f"... and {len(failed) + len(bad_references) - SHOWN_FAILURES} more; --json lists them all")
+    lines.append(
+        f"{likely} of {count} queries are likely copies, {len(rows)} pairs, {len(failed)} queries and "
+        f"{len(bad_references)} references failed, in {seconds:.1f} s: {output}"
+    )
+    print_result(result, "\n".join(lines), as_json)
