@@ -275,7 +275,9 @@ class Matcher:
             if query not in queries:
                 raise MatchError(f"the query {query!r} of the pairs is not among the images of {source.name}")
             if number is None:
-                raise MatchError(f"the reference {reference!r} of the pairs is not among the references")
+                raise MatchError(
+                    f"the reference {reference!r} of the pairs is not among the references that can be used"
+                )
             wanted.setdefault(query, []).append(number)
         return wanted
 

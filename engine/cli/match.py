@@ -125,8 +125,8 @@ def _report(
                 rows.append((-one.score, query.query_id, one.reference_id))
                 if file is not None:
                     file.write(one.evidence.to_json() + "\n")
-    if len(failed) == count:
-        raise MatchError(f"none of the {count} queries can be used: {failed[0].id}: {failed[0].reason}")
+        if failed and len(failed) == count:
+            raise MatchError(f"none of the {count} queries can be used: {failed[0].id}: {failed[0].reason}")
     rows.sort()
     columns = [name for _, name, _ in rows], [name for _, _, name in rows]
     with replacing(output) as temporary:
