@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class Quantisers:
             with np.load(path, allow_pickle=False) as file:
                 coarse = {int(name[6:]): file[name] for name in file.files if name.startswith("coarse")}
                 product = file["product"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
             raise MatchError(f"{path}: not a file of quantisers: {error}") from None
         shape = (PRODUCT_BYTES, 256, DESCRIPTOR // PRODUCT_BYTES)
         good = product.shape == shape and product.dtype == np.float32

@@ -132,7 +132,10 @@ def _lines(edges: NDArray[np.bool_], rules: RegionRules) -> NDArray[np.int64]:
 def _longest_runs(edges: NDArray[np.bool_], gap: int) -> NDArray[np.int64]:
     """The length of the longest run of True in every column, gaps of up to ``gap`` bridged, int64 [w]."""
     kernel = np.ones((gap + 1, 1), np.uint8)
-    closed = cv2.morphologyEx(edges.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+    apart = np.pad(
+        edges.astype(np.uint8), ((gap + 1, gap + 1), (0, 0))
+    )  # else a short gap at the border were bridged to it
+    closed = cv2.morphologyEx(apart, cv2.MORPH_CLOSE, kernel)
     place = np.arange(1, len(closed) + 1)[:, None]
     last_break = np.maximum.accumulate(np.where(closed == 0, place, 0), axis=0)
     return np.asarray((place - last_break).max(axis=0), np.int64)
