@@ -68,24 +68,23 @@ class Engine:
             "backend": backend,
             "pixel_limit": pixel_limit,
         }
-        self._pipeline = Pipeline(
-            BundleEmbedder(
-                self.bundle,
-                precision=precision,
-                device=device,
-                threads=threads,
-                decoders=decoders,
-                batch=batch,
-                backend=backend,
-                pixel_limit=pixel_limit,
-            )
+        self._embedder = BundleEmbedder(
+            self.bundle,
+            precision=precision,
+            device=device,
+            threads=threads,
+            decoders=decoders,
+            batch=batch,
+            backend=backend,
+            pixel_limit=pixel_limit,
         )
+        self._pipeline = Pipeline(self._embedder)
 
     def __reduce__(self) -> tuple[Callable[..., "Engine"], tuple[object, ...]]:
         return _reopened, (str(self.bundle.path.absolute()), self._options, self.bundle.space, self.bundle.recipe)
 
     @property
-    def embedder(self) -> Embedder:
+    def embedder(self) -> BundleEmbedder:
         """What all of it runs on."""
         return self._embedder
 

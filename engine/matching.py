@@ -9,11 +9,8 @@ full      also the three with the most votes of local features among all referen
 ========  =====================================================================================================
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -30,9 +27,12 @@ from .match.probability import PairFeatures, sigmoid
 from .match.recall import LocalIndex, Quantisers, most_voted
 from .match.verification import NONE, Verification
 from .match.verify import Verifier
-from .pictures import Looks, Picture, picture_of, picture_stream
-from .pipeline import chunks, map_ordered
-from .read import BadImage, Image, Place, Source, open_source, read_file
+from .memory import Picture as GivenImage
+from .memory import as_images
+from .parallel import Threads
+from .pictures import Looks, Picture, picture_stream
+from .pipeline import chunks_of
+from .read import BadImage, Place, Source, open_source
 from .references import References
 from .run import Progress
 from .search import nearest_pairs
@@ -119,17 +119,26 @@ class Matcher:
         self.references = references
         self._looks = Looks.of_queries(self._embedder, local=local, turns=turns, regions=regions)
         self._constants = constants or MatchConstants.load(_bundled(self.engine, CONSTANTS))
+        self._workers = Threads(self._embedder.workers, "match")
         self._candidates = candidates
         self._voted = voted
         self.index = self._local_index() if mode == "full" and voted else None
 
-    def match(self, images: Sequence[str | os.PathLike[str] | bytes | NDArray[np.uint8]]) -> list[list[Match]]:
+    def match(self, images: GivenImage | Iterable[GivenImage]) -> list[list[Match]]:
         """Paths, encoded images or pixels (uint8 RGB [H, W, 3] or grey [H, W]) -> the matches of each, the likeliest first.
 
-        Raises: BadImageError naming the first image that cannot be used; ValueError for arrays that are not pixels.
+        Raises: BadImageError naming every image that cannot be used; ValueError or TypeError for what is no image.
         """
-        pictures = [self._picture(image, number) for number, image in enumerate(images)]
-        return [self._matched(query, looks).matches for query, looks in self.looks(pictures)]
+        matched: list[list[Match]] = []
+        bad: list[str] = []
+        for query, looks in self.looks(picture_stream(self._embedder, as_images(images), self._looks)):
+            if isinstance(query, BadImage):
+                bad.append(f"{query.id}: {query.reason}")
+            else:
+                matched.append(self._matched(query, looks).matches)
+        if bad:
+            raise BadImageError("; ".join(sorted(bad)))
+        return matched
 
     def match_source(self, source: Source, progress: Progress = lambda done, total, failed: None) -> Iterator[Matched]:
         """The same for every image of a source, in order; what cannot be used has a reason instead of matches."""
@@ -171,10 +180,9 @@ class Matcher:
             query, nearest = item
             return [] if isinstance(query, BadImage) else self._look(query, self._chosen(query, nearest))
 
-        with ThreadPoolExecutor(self._embedder.threads, "match") as workers:
-            for group in chunks(pictures, _GROUP):
-                items = list(zip(group, self._nearest(group), strict=True))
-                yield from zip(group, map_ordered(workers, look, items, len(items) + 1), strict=True)
+        for group in chunks_of(pictures, _GROUP):
+            items = list(zip(group, self._nearest(group), strict=True))
+            yield from zip(group, self._workers.map(look, items, len(items) + 1), strict=True)
 
     def _nearest(self, group: Sequence[Picture | BadImage]) -> list[NDArray[np.int64]]:
         """For every query the references that are among the nearest to one of its views, in order of number."""
@@ -189,7 +197,7 @@ class Matcher:
             self._candidates,
             query_ranks=np.arange(len(queries)),
             reference_ranks=np.arange(len(self.references)),
-            threads=self._embedder.threads,
+            threads=self._embedder.workers,
         )
         sets = iter([np.unique(found.references[owner[found.queries] == i]) for i in range(len(rows))])
         return [next(sets) if isinstance(query, Picture) else np.empty(0, np.int64) for query in group]
@@ -287,27 +295,6 @@ class Matcher:
         index = LocalIndex(sum(map(len, features)), quantisers)
         index.add(range(len(features)), features)
         return index
-
-    def _picture(self, image: str | os.PathLike[str] | bytes | NDArray[np.uint8], number: int) -> Picture:
-        name = f"image {number}"
-        if isinstance(image, np.ndarray):
-            if (
-                image.dtype != np.uint8
-                or image.ndim not in (2, 3)
-                or 0 in image.shape
-                or image.shape[2:] not in ((), (3,))
-            ):
-                raise ValueError(f"{name} must be uint8 RGB [H, W, 3] or grey [H, W], not {image.dtype} {image.shape}")
-            pixels = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
-            return picture_of(self._embedder, name, pixels, self._looks)
-        if isinstance(image, bytes | bytearray | memoryview):
-            encoded = Image(name, lambda: bytes(image))
-        else:
-            encoded = Image(os.fspath(image), partial(read_file, image))
-        picture = next(picture_stream(self._embedder, [encoded], self._looks))
-        if isinstance(picture, BadImage):
-            raise BadImageError(f"{picture.id}: {picture.reason}")
-        return picture
 
 
 def _bundled(engine: Engine, name: str) -> Path:

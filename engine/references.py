@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from .embedder import Embedder
+from .bundle_embedder import BundleEmbedder
 from .errors import SourceError
 from .match.features import LocalFeatures
 from .match.grey import Grey
@@ -34,7 +34,7 @@ class References:
     @classmethod
     def of(
         cls,
-        embedder: Embedder,
+        embedder: BundleEmbedder,
         source: Source,
         *,
         local: bool = True,

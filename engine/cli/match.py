@@ -11,9 +11,10 @@ import numpy as np
 import typer
 
 from ..api import Engine
+from ..arguments import MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
-from ..embedder import Precision
 from ..errors import MatchError
+from ..manifest import Precision
 from ..matching import CANDIDATES, Matched, Matcher, Mode
 from ..outputs import EVIDENCE, PAIRS, check_output
 from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Source, open_source
@@ -22,14 +23,21 @@ from ..score import read_pairs, write_pairs
 from ..store.atomic import replacing
 from .console import print_result, progress_bar
 from .embed import SHOWN_FAILURES
+from .options import path
 
-Queries = Annotated[Path, typer.Argument(help="A folder (recursive), uncompressed tar, text file of paths, or image.")]
-ReferencesArgument = Annotated[Path, typer.Argument(help="The same: the images that copies may be made of.")]
-Evidence = Annotated[Path | None, typer.Option(help="Also write what was found, one JSON object for each pair.")]
-Bundle = Annotated[Path, typer.Option(help="Folder with networks, projection and bank.")]
+Queries = Annotated[
+    Path, typer.Argument(help="A folder (recursive), uncompressed tar, text file of paths, or image.", parser=path)
+]
+ReferencesArgument = Annotated[
+    Path, typer.Argument(help="The same: the images that copies may be made of.", parser=path)
+]
+Evidence = Annotated[
+    Path | None, typer.Option(help="Also write what was found, one JSON object for each pair.", parser=path)
+]
+Bundle = Annotated[Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)]
 PrecisionOption = Annotated[Precision, typer.Option(help="Which of the bundle's networks.")]
 Ids = Annotated[IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Default: all processors.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=MAX_THREADS, help="Default: all processors.")]
 PixelLimit = Annotated[int, typer.Option(min=1, help="Images with more pixels are refused.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 
@@ -37,7 +45,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one J
 def match(
     queries: Queries,
     references: ReferencesArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The matches.csv to write, best first.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The matches.csv to write, best first.", parser=path)],
     mode: Annotated[
         Mode,
         typer.Option(help="Global views alone; their best candidates verified; also candidates by local features."),
@@ -65,8 +73,10 @@ def match(
 def verify(
     queries: Queries,
     references: ReferencesArgument,
-    pairs: Annotated[Path, typer.Option(help="The candidates: query_id,reference_id,score; the scores are not used.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The verified.csv to write, best first.")],
+    pairs: Annotated[
+        Path, typer.Option(help="The candidates: query_id,reference_id,score; scores do not count.", parser=path)
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The verified.csv to write, best first.", parser=path)],
     evidence: Evidence = None,
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: PrecisionOption = "int8",
