@@ -22,9 +22,11 @@ from .bundle import DEFAULT_BUNDLE
 from .errors import BadImageError, MatchError
 from .match.aligned import NOTHING, align
 from .match.constants import MatchConstants
-from .match.evidence import IDENTITY, Evidence, make_evidence
+from .match.drawing import embed_jpeg
+from .match.evidence import Evidence, make_evidence
 from .match.probability import PairFeatures, sigmoid
 from .match.recall import LocalIndex, Quantisers, most_voted
+from .match.regions import MOST_REGIONS
 from .match.verification import NONE, Verification
 from .match.verify import Verifier
 from .memory import Picture as GivenImage
@@ -42,6 +44,8 @@ CANDIDATES = 10
 VOTED = 3
 CONSTANTS = "matching.json"
 QUANTISERS = "quantisers.npz"
+_CHANCES = 1
+"""Views pay for their number by a penalty; a pair's score then depends on no other candidate."""
 _GROUP = 32  # queries searched at a time: the search reads all references once for them
 
 
@@ -87,7 +91,7 @@ class Matcher:
 
     references: a source of images (folder, tar, list of paths), or ``References``. mode: see above. engine: what embeds
     (default: the default bundle); its threads are used for all. candidates, voted: how many references are looked at. turns,
-    regions: the views of a query beside the whole.
+    regions: the views of a query beside the whole. pictures: put small ones into the evidence, for drawing.
     Raises: SourceError, BundleError, MatchError, MissingExtraError.
     """
 
@@ -100,7 +104,8 @@ class Matcher:
         candidates: int = CANDIDATES,
         voted: int = VOTED,
         turns: bool = True,
-        regions: int = 3,
+        regions: int = MOST_REGIONS,
+        pictures: bool = False,
         constants: MatchConstants | None = None,
         progress: Progress = lambda done, total, failed: None,
     ) -> None:
@@ -120,6 +125,7 @@ class Matcher:
         self._looks = Looks.of_queries(self._embedder, local=local, turns=turns, regions=regions)
         self._constants = constants or MatchConstants.load(_bundled(self.engine, CONSTANTS))
         self._workers = Threads(self._embedder.workers, "match")
+        self._pictures = pictures
         self._candidates = candidates
         self._voted = voted
         self.index = self._local_index() if mode == "full" and voted else None
@@ -227,26 +233,23 @@ class Matcher:
         found: list[Verification] = [NONE] * len(numbers)
         if query.features is not None:
             found = Verifier(query.features).verify_many([self.references.features[n] for n in numbers])
-        chances = max(1, len(query.views) * len(numbers))
         return [
             Look(
                 n,
                 float(similarity[i]),
                 int(view[i]),
                 found[i],
-                self._features(query, n, similarity[i], found[i], chances),
+                self._features(query, n, similarity[i], found[i]),
             )
             for i, n in enumerate(numbers)
         ]
 
-    def _features(
-        self, query: Picture, number: int, similarity: float, found: Verification, chances: int
-    ) -> PairFeatures:
+    def _features(self, query: Picture, number: int, similarity: float, found: Verification) -> PairFeatures:
         alignment = NOTHING
         if found.inliers and query.grey is not None:
             frame = self.references.features[number].frame
             alignment = align(query.grey, self.references.thumbnails[number], found.affine, frame)
-        return PairFeatures.of(1.0 + similarity / 2.0, found, alignment, chances)
+        return PairFeatures.of(1.0 + similarity / 2.0, found, alignment, _CHANCES)
 
     def _matched(self, query: Picture, looks: Sequence[Look]) -> Matched:
         model = self._constants.views if self.mode == "views" else self._constants.verify
@@ -272,8 +275,12 @@ class Matcher:
             evidence = Evidence(*ids, query.size, size, view, scores=scores)
         else:
             features = query.features, self.references.features[look.reference]
-            evidence = make_evidence(ids, features, look.found, scores=scores, view=view, view_map=IDENTITY)
+            images = self._drawn(query, look.reference) if self._pictures else ("", "")
+            evidence = make_evidence(ids, features, look.found, scores=scores, view=view, images=images)
         return Match(name, score, probability, look.similarity, view, look.found.inliers, evidence)
+
+    def _drawn(self, query: Picture, number: int) -> tuple[str, str]:
+        return "" if query.grey is None else embed_jpeg(query.grey), embed_jpeg(self.references.thumbnails[number])
 
     def _numbered(self, source: Source, pairs: Iterable[tuple[str, str]]) -> dict[str, list[int]]:
         wanted: dict[str, list[int]] = {}

@@ -171,7 +171,8 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_match_and_verify_on_the_command_line(folders: Path, tmp_path: Path) -> None:
     queries, references = folders / "queries", folders / "references"
     output, evidence = tmp_path / "matches.csv", tmp_path / "evidence.jsonl"
-    done = run("match", queries, references, "-o", output, "--evidence", evidence, "--json")
+    report = tmp_path / "report.html"
+    done = run("match", queries, references, "-o", output, "--evidence", evidence, "--report", report, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["queries"] == 4 and result["pairs"] == 30 and [bad["id"] for bad in result["failed"]] == ["broken"]
@@ -179,6 +180,9 @@ def test_match_and_verify_on_the_command_line(folders: Path, tmp_path: Path) -> 
     assert {(pairs.queries[i], pairs.references[i]) for i in (0, 1)} == {("mirrored", COPY), ("pasted", OTHER)}
     lines = [Evidence.from_json(line) for line in evidence.read_text().splitlines()]
     assert {(one.query_id, one.reference_id) for one in lines} == set(zip(pairs.queries, pairs.references, strict=True))
+
+    assert report.read_text().count("<svg") == sum(one.scores["probability"] >= 0.5 for one in lines) >= 2
+    assert 'href="data:image/jpeg;base64,' in report.read_text()
 
     candidates = tmp_path / "candidates.csv"
     candidates.write_text(f"query_id,reference_id,score\nmirrored,{COPY},1\nmirrored,{OTHER},2\nstrange,{COPY},3\n")
