@@ -70,18 +70,17 @@ class Engine:
             "backend": backend,
             "pixel_limit": pixel_limit,
         }
-        self._pipeline = Pipeline(
-            BundleEmbedder(
-                self.bundle,
-                precision=precision,
-                device=device,
-                threads=threads,
-                decoders=decoders,
-                batch=batch,
-                backend=backend,
-                pixel_limit=pixel_limit,
-            )
+        self._embedder = BundleEmbedder(
+            self.bundle,
+            precision=precision,
+            device=device,
+            threads=threads,
+            decoders=decoders,
+            batch=batch,
+            backend=backend,
+            pixel_limit=pixel_limit,
         )
+        self._pipeline = Pipeline(self._embedder)
 
     def __reduce__(self) -> tuple[Callable[..., "Engine"], tuple[object, ...]]:
         return _reopened, (str(self.bundle.path.absolute()), self._options, self.bundle.space, self.bundle.recipe)
@@ -90,6 +89,11 @@ class Engine:
     def pixel_limit(self) -> int:
         """Images with more pixels are refused."""
         return int(self._options["pixel_limit"])
+
+    @property
+    def embedder(self) -> BundleEmbedder:
+        """What all of it runs on."""
+        return self._embedder
 
     @property
     def dimension(self) -> int:

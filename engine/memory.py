@@ -64,6 +64,14 @@ def embed_each(
     return results
 
 
+def as_images(images: Picture | Iterable[Picture]) -> Iterator[Image | PixelImage]:
+    """Several images, or a single one, each with its path or number as its id.
+
+    Raises: ValueError for arrays that are not pixels; TypeError for anything else.
+    """
+    return (_named(index, picture) for index, picture in enumerate(_several(images)))
+
+
 def _slices(
     pipeline: Pipeline,
     images: Picture | Iterable[Picture],
@@ -75,7 +83,7 @@ def _slices(
     """Rows and reasons in order; by_place: images are called by their number instead of by path, which may come twice."""
     several = _several(images)
     count = len(several) if isinstance(several, Sized) else None
-    named = (_named(index, picture) for index, picture in enumerate(several))
+    named = as_images(several)
     items = (replace(image, id=str(index)) for index, image in enumerate(named)) if by_place else named
     return pipeline.embed(items, output, damaged=damaged, count=count)
 

@@ -79,7 +79,7 @@ class Pipeline:
             return
         decoders, workers = self._decoders, self._workers
         # A batch's worth of images per task: handed over one by one they took a seventh longer.
-        tasks = _chunks(images, self._fitted(count, decoders.count))
+        tasks = chunks_of(images, self._fitted(count, decoders.count))
         with closing(decoders.map(decode, tasks, 2 * decoders.count + 1)) as chunks:
             groups = _full_batches(chain.from_iterable(chunks), self._fitted(count, workers.count))
             with closing(workers.map(embed, groups, workers.count + 1)) as slices:
@@ -130,7 +130,7 @@ def _with_damaged(decoded: Decoded, damaged: Damaged) -> Decoded:
     return Decoded(decoded.id, None, f"damaged, left out: {decoded.damage}", decoded.damage)
 
 
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def chunks_of(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Consecutive lists of ``size`` items, the last one shorter."""
     rest = iter(items)
     return iter(lambda: list(islice(rest, size)), [])

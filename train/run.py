@@ -184,7 +184,9 @@ def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
     part = network.head if settings.frozen else network
     part.load_state_dict(own)
     average = WeightAverage(part, settings.average)
-    average.load_state_dict(state["parts"].get("average", {"updates": 0, "kept": []}))  # of runs from before there was one
+    average.load_state_dict(
+        state["parts"].get("average", {"updates": 0, "kept": []})
+    )  # of runs from before there was one
     average.apply()
     return exportable(network).eval(), settings
 

@@ -16,7 +16,7 @@ import typer
 
 from ..errors import CopytraceError
 from ..store.atomic import reason
-from . import convert, dedup, demo, embed, score, search, submission
+from . import convert, dedup, demo, embed, match, score, search, submission
 from .console import Interrupted, errors, print_result
 
 # typer brings click's exceptions along, newer versions in a copy of their own: this finds them in either.
@@ -35,6 +35,8 @@ for command in (
     search.search,
     dedup.dedup,
     convert.convert,
+    match.match,
+    match.verify,
     score.evaluate,
     score.calibrate,
     submission.submission,

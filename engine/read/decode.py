@@ -77,6 +77,26 @@ def decode_sizes(
         return _prepared(file, sizes)
 
 
+def decode_whole(data: bytes, least: int, pixel_limit: int) -> tuple[Picture, tuple[int, int]]:
+    """As ``decode_full``, with what is wrong with the image, and (width, height) of it before it was reduced.
+
+    Raises: UndecodableError with the reason.
+    """
+    file = _open(data, pixel_limit)
+    with in_flight(file.pixels_in_flight(least), pixel_limit):
+        picture = file.decode(least)
+    return Picture(_to_rgb(picture.pixels), picture.damage), _full_size(data, picture.pixels)
+
+
+def _full_size(data: bytes, pixels: Pixels) -> tuple[int, int]:
+    height, width = pixels.shape[:2]
+    header = read_jpeg_header(data) if is_jpeg(data) else None
+    if header is None or max(header.width, header.height) <= max(width, height):
+        return width, height
+    upright = (width > height) == (header.width > header.height)
+    return (header.width, header.height) if upright else (header.height, header.width)
+
+
 def decode_full(data: bytes, least: int, pixel_limit: int) -> Pixels:
     """Image bytes -> uint8 RGB [H, W, 3]; a JPEG may be reduced as long as its sides stay at least ``2 * least``.
 

@@ -1,0 +1,185 @@
+"""``copytrace match`` and ``copytrace verify``."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import numpy as np
+import typer
+
+from ..api import Engine
+from ..arguments import MAX_THREADS
+from ..bundle import DEFAULT_BUNDLE
+from ..errors import MatchError
+from ..manifest import Precision
+from ..match.report import render_report
+from ..matching import CANDIDATES, Match, Matched, Matcher, Mode
+from ..outputs import EVIDENCE, PAIRS, REPORT, check_output
+from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Source, open_source
+from ..references import References
+from ..score import read_pairs, write_pairs
+from ..store.atomic import replacing
+from .console import print_result, progress_bar
+from .embed import SHOWN_FAILURES
+from .options import path
+
+Queries = Annotated[
+    Path, typer.Argument(help="A folder (recursive), uncompressed tar, text file of paths, or image.", parser=path)
+]
+ReferencesArgument = Annotated[
+    Path, typer.Argument(help="The same: the images that copies may be made of.", parser=path)
+]
+Evidence = Annotated[
+    Path | None, typer.Option(help="Also write what was found, one JSON object for each pair.", parser=path)
+]
+Report = Annotated[Path | None, typer.Option(help="Also draw likely copies on an HTML page.", parser=path)]
+Bundle = Annotated[Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)]
+PrecisionOption = Annotated[Precision, typer.Option(help="Which of the bundle's networks.")]
+Ids = Annotated[IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=MAX_THREADS, help="Default: all processors.")]
+PixelLimit = Annotated[int, typer.Option(min=1, help="Images with more pixels are refused.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
+
+
+LIKELY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The files to write."""
+
+    pairs: Path
+    evidence: Path | None
+    report: Path | None
+
+
+def match(
+    queries: Queries,
+    references: ReferencesArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The matches.csv to write, best first.", parser=path)],
+    mode: Annotated[
+        Mode,
+        typer.Option(help="Global views alone; their best candidates verified; also candidates by local features."),
+    ] = "verify",
+    evidence: Evidence = None,
+    report: Report = None,
+    candidates: Annotated[int, typer.Option(min=1, help="References looked at for every query.")] = CANDIDATES,
+    bundle: Bundle = DEFAULT_BUNDLE,
+    precision: PrecisionOption = "int8",
+    ids: Ids = "stem",
+    threads: Threads = None,
+    pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
+    as_json: AsJson = False,
+) -> None:
+    """Find of which references images are copies, and what speaks for it; score = log odds of a copy."""
+    engine = Engine(bundle, precision=precision, threads=threads, pixel_limit=pixel_limit)
+    sources = open_source(queries, ids=ids), open_source(references, ids=ids)
+    outputs = Outputs(output, evidence, report)
+    _check_outputs(outputs, sources)
+    start = time.perf_counter()
+    found = _references(engine, sources[1], local=mode != "views")
+    matcher = Matcher(found, mode, engine=engine, candidates=candidates, pictures=report is not None)
+    with progress_bar("matching") as progress:
+        _report(matcher.match_source(sources[0], progress), found, outputs, start, as_json)
+
+
+def verify(
+    queries: Queries,
+    references: ReferencesArgument,
+    pairs: Annotated[
+        Path, typer.Option(help="The candidates: query_id,reference_id,score; scores do not count.", parser=path)
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The verified.csv to write, best first.", parser=path)],
+    evidence: Evidence = None,
+    report: Report = None,
+    bundle: Bundle = DEFAULT_BUNDLE,
+    precision: PrecisionOption = "int8",
+    ids: Ids = "stem",
+    threads: Threads = None,
+    pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
+    as_json: AsJson = False,
+) -> None:
+    """Take a second look at pairs that were found otherwise, and give each the score that ``match`` would."""
+    engine = Engine(bundle, precision=precision, threads=threads, pixel_limit=pixel_limit)
+    sources = open_source(queries, ids=ids), open_source(references, ids=ids)
+    outputs = Outputs(output, evidence, report)
+    _check_outputs(outputs, sources, pairs)
+    table = read_pairs(pairs)
+    start = time.perf_counter()
+    found = _references(engine, sources[1], local=True, only=set(table.references))
+    matcher = Matcher(found, "verify", engine=engine, pictures=report is not None)
+    wanted = zip(table.queries, table.references, strict=True)
+    with progress_bar("verifying") as progress:
+        _report(matcher.verify_source(sources[0], wanted, progress), found, outputs, start, as_json)
+
+
+def _check_outputs(outputs: Outputs, sources: Iterable[Source], *more: Path) -> None:
+    inputs = [*(file for source in sources for file in source.files()), *more]
+    check_output(outputs.pairs, PAIRS, inputs)
+    if outputs.evidence is not None:
+        check_output(outputs.evidence, EVIDENCE, inputs, others=[outputs.pairs])
+    if outputs.report is not None:
+        others = [outputs.pairs, *([outputs.evidence] if outputs.evidence else [])]
+        check_output(outputs.report, REPORT, inputs, others=others)
+
+
+def _references(engine: Engine, source: Source, *, local: bool, only: set[str] | None = None) -> References:
+    with progress_bar("references") as progress:
+        return References.of(engine.embedder, source, local=local, only=only, progress=progress)
+
+
+def _report(matched: Iterator[Matched], references: References, outputs: Outputs, start: float, as_json: bool) -> None:
+    """Write what was found, evidence while it comes, and say what it was."""
+    rows: list[tuple[float, str, str]] = []
+    failed: list[BadImage] = []
+    likely: list[Match] = []
+    count = 0
+    with ExitStack() as stack:
+        file: TextIO | None = None
+        if outputs.evidence is not None:
+            file = stack.enter_context(stack.enter_context(replacing(outputs.evidence)).open("w", encoding="utf-8"))
+        for query in matched:
+            count += 1
+            if query.reason is not None:
+                failed.append(BadImage(query.query_id, query.reason))
+            likely += [one for one in query.matches if one.probability >= LIKELY]
+            for one in query.matches:
+                rows.append((-one.score, query.query_id, one.reference_id))
+                if file is not None:
+                    file.write(one.evidence.to_json() + "\n")
+        if failed and len(failed) == count:
+            raise MatchError(f"none of the {count} queries can be used: {failed[0].id}: {failed[0].reason}")
+    rows.sort()
+    columns = [name for _, name, _ in rows], [name for _, _, name in rows]
+    with replacing(outputs.pairs) as temporary:
+        write_pairs(temporary, *columns, np.array([-score for score, _, _ in rows]))
+    seconds = time.perf_counter() - start
+    copies = len({one.evidence.query_id for one in likely})
+    summary = f"{copies} of {count} queries are likely copies, {len(rows)} pairs of {len(references)} references"
+    if outputs.report is not None:
+        likely.sort(key=lambda one: (-one.score, one.evidence.query_id, one.reference_id))
+        page = render_report("copytrace match", summary, [one.evidence for one in likely])
+        with replacing(outputs.report) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    bad = failed + references.failed
+    result = {
+        "output": str(outputs.pairs),
+        "queries": count,
+        "references": len(references),
+        "pairs": len(rows),
+        "likely_copies": copies,
+        "failed": [asdict(one) for one in failed],
+        "failed_references": [asdict(one) for one in references.failed],
+        "seconds": round(seconds, 3),
+    }
+    lines = [f"{one.id}: {one.reason}" for one in bad[:SHOWN_FAILURES]]
+    if len(bad) > SHOWN_FAILURES:
+        lines.append(f"... and {len(bad) - SHOWN_FAILURES} more; --json lists them all")
+    lines.append(
+        f"{summary}; {len(failed)} queries and {len(references.failed)} references failed, "
+        f"in {seconds:.1f} s: {outputs.pairs}"
+    )
+    print_result(result, "\n".join(lines), as_json)

@@ -1,0 +1,53 @@
+"""Views: the parts and turns of a picture that are compared, each for itself, by the global descriptor.
+
+======================  ====================================================================
+query                   the whole, the three quarter turns, and up to three rectangles found
+reference               the whole
+======================  ====================================================================
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .regions import MOST_REGIONS, Box, find_regions
+
+Pixels = NDArray[np.uint8]
+WHOLE = "whole"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A part of a picture, turned by ``quarters`` of a turn counterclockwise; its label says which."""
+
+    label: str
+    box: Box | None = None
+    quarters: int = 0
+
+    @property
+    def kind(self) -> str:
+        """ "whole", "turn" or "region"."""
+        if self.box is not None:
+            return "region"
+        return "turn" if self.quarters else WHOLE
+
+    def cut(self, pixels: Pixels) -> Pixels:
+        """The view's pixels [h, w, 3] of a picture [H, W, 3], C-contiguous."""
+        if self.box is not None:
+            pixels = pixels[self.box.top : self.box.bottom, self.box.left : self.box.right]
+        return np.ascontiguousarray(np.rot90(pixels, self.quarters))
+
+
+WHOLE_VIEW = View(WHOLE)
+TURNS = (View("turned 90", None, 1), View("turned 180", None, 2), View("turned 270", None, 3))
+
+
+def query_views(pixels: Pixels, *, turns: bool = True, regions: int = MOST_REGIONS) -> list[View]:
+    """The views of a query uint8 RGB [H, W, 3]; the whole is the first one."""
+    found = find_regions(pixels, regions) if regions else []
+    return [
+        WHOLE_VIEW,
+        *(TURNS if turns else ()),
+        *(View(f"region {number}", region.box) for number, region in enumerate(found, 1)),
+    ]

@@ -1,0 +1,310 @@
+"""Joins the stages of matching: views, candidates, local matches, geometry, aligned pixels, probability.
+
+========  =====================================================================================================
+mode      candidates of a query, and what is looked at
+========  =====================================================================================================
+views     the ten references nearest to any of its views, by the global descriptor alone
+verify    the same ten, each verified by local features
+full      also the three with the most votes of local features among all references
+========  =====================================================================================================
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .api import Engine
+from .bundle import DEFAULT_BUNDLE
+from .errors import BadImageError, MatchError
+from .match.aligned import NOTHING, align
+from .match.constants import MatchConstants
+from .match.drawing import embed_jpeg
+from .match.evidence import Evidence, make_evidence
+from .match.probability import PairFeatures, sigmoid
+from .match.recall import LocalIndex, Quantisers, most_voted
+from .match.regions import MOST_REGIONS
+from .match.verification import NONE, Verification
+from .match.verify import Verifier
+from .memory import Picture as GivenImage
+from .memory import as_images
+from .parallel import Threads
+from .pictures import Looks, Picture, picture_stream
+from .pipeline import chunks_of
+from .read import BadImage, Place, Source, open_source
+from .references import References
+from .run import Progress
+from .search import nearest_pairs
+
+Mode = Literal["views", "verify", "full"]
+CANDIDATES = 10
+VOTED = 3
+CONSTANTS = "matching.json"
+QUANTISERS = "quantisers.npz"
+_CHANCES = 1
+"""Views pay for their number by a penalty; a pair's score then depends on no other candidate."""
+_GROUP = 32  # queries searched at a time: the search reads all references once for them
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A reference that was looked at for a query.
+
+    score: log odds of a copy, higher is likelier; probability: the same, 0 to 1. similarity: -(squared distance) of the best
+    view, ``view``, less the penalty of its kind.
+    """
+
+    reference_id: str
+    score: float
+    probability: float
+    similarity: float
+    view: str
+    inliers: int
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A query with its matches, the likeliest first; no matches and a reason where it could not be used."""
+
+    query_id: str
+    matches: list[Match]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Look:
+    """What one look at a pair found."""
+
+    reference: int
+    similarity: float
+    view: int
+    found: Verification
+    features: PairFeatures
+
+
+class Matcher:
+    """Finds of which references images are copies.
+
+    references: a source of images (folder, tar, list of paths), or ``References``. mode: see above. engine: what embeds
+    (default: the default bundle); its threads are used for all. candidates, voted: how many references are looked at. turns,
+    regions: the views of a query beside the whole. pictures: put small ones into the evidence, for drawing.
+    Raises: SourceError, BundleError, MatchError, MissingExtraError.
+    """
+
+    def __init__(
+        self,
+        references: Place | References,
+        mode: Mode = "verify",
+        *,
+        engine: Engine | None = None,
+        candidates: int = CANDIDATES,
+        voted: int = VOTED,
+        turns: bool = True,
+        regions: int = MOST_REGIONS,
+        pictures: bool = False,
+        constants: MatchConstants | None = None,
+        progress: Progress = lambda done, total, failed: None,
+    ) -> None:
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}")
+        if candidates < 1 or voted < 0 or not 0 <= regions <= 9:
+            raise ValueError("candidates must be at least 1, voted at least 0 and regions 0 to 9")
+        self.mode = mode
+        self.engine = engine or Engine()
+        self._embedder = self.engine.embedder
+        local = mode != "views"
+        if not isinstance(references, References):
+            references = References.of(self._embedder, open_source(references), local=local, progress=progress)
+        if local and len(references.features) != len(references):
+            raise MatchError(f"mode {mode} needs the references' local features, and these have none")
+        self.references = references
+        self._looks = Looks.of_queries(self._embedder, local=local, turns=turns, regions=regions)
+        self._constants = constants or MatchConstants.load(_bundled(self.engine, CONSTANTS))
+        self._workers = Threads(self._embedder.workers, "match")
+        self._pictures = pictures
+        self._candidates = candidates
+        self._voted = voted
+        self.index = self._local_index() if mode == "full" and voted else None
+
+    def match(self, images: GivenImage | Iterable[GivenImage]) -> list[list[Match]]:
+        """Paths, encoded images or pixels (uint8 RGB [H, W, 3] or grey [H, W]) -> the matches of each, the likeliest first.
+
+        Raises: BadImageError naming every image that cannot be used; ValueError or TypeError for what is no image.
+        """
+        matched: list[list[Match]] = []
+        bad: list[str] = []
+        for query, looks in self.looks(picture_stream(self._embedder, as_images(images), self._looks)):
+            if isinstance(query, BadImage):
+                bad.append(f"{query.id}: {query.reason}")
+            else:
+                matched.append(self._matched(query, looks).matches)
+        if bad:
+            raise BadImageError("; ".join(sorted(bad)))
+        return matched
+
+    def match_source(self, source: Source, progress: Progress = lambda done, total, failed: None) -> Iterator[Matched]:
+        """The same for every image of a source, in order; what cannot be used has a reason instead of matches."""
+        failed = 0
+        stream = picture_stream(self._embedder, source, self._looks)
+        for done, (query, looks) in enumerate(self.looks(stream), 1):
+            failed += isinstance(query, BadImage)
+            progress(done, len(source), failed)
+            yield Matched(query.id, [], query.reason) if isinstance(query, BadImage) else self._matched(query, looks)
+
+    def verify_source(
+        self,
+        source: Source,
+        pairs: Iterable[tuple[str, str]],
+        progress: Progress = lambda done, total, failed: None,
+    ) -> Iterator[Matched]:
+        """A second look at pairs (query id, reference id) of a source's images, however they were found; queries in order.
+
+        Raises: MatchError for an id that is not there.
+        """
+        wanted = self._numbered(source, pairs)
+        queries = [image for image in source if image.id in wanted]
+        stream = picture_stream(self._embedder, queries, self._looks)
+        failed = 0
+        for done, query in enumerate(stream, 1):
+            failed += isinstance(query, BadImage)
+            progress(done, len(queries), failed)
+            if isinstance(query, BadImage):
+                yield Matched(query.id, [], query.reason)
+            else:
+                yield self._matched(query, self._look(query, wanted[query.id]))
+
+    def looks(
+        self, pictures: Iterable[Picture | BadImage]
+    ) -> Iterator[tuple[Picture, list[Look]] | tuple[BadImage, list[Look]]]:
+        """What is found about every query and its candidates, in order, before it is weighed."""
+
+        def look(item: tuple[Picture | BadImage, NDArray[np.int64]]) -> list[Look]:
+            query, nearest = item
+            return [] if isinstance(query, BadImage) else self._look(query, self._chosen(query, nearest))
+
+        for group in chunks_of(pictures, _GROUP):
+            items = list(zip(group, self._nearest(group), strict=True))
+            yield from zip(group, self._workers.map(look, items, len(items) + 1), strict=True)
+
+    def _nearest(self, group: Sequence[Picture | BadImage]) -> list[NDArray[np.int64]]:
+        """For every query the references that are among the nearest to one of its views, in order of number."""
+        rows = [query.descriptors for query in group if isinstance(query, Picture)]
+        if not rows:
+            return [np.empty(0, np.int64) for _ in group]
+        owner = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+        queries = np.concatenate(rows)
+        found = nearest_pairs(
+            queries,
+            self.references.descriptors,
+            self._candidates,
+            query_ranks=np.arange(len(queries)),
+            reference_ranks=np.arange(len(self.references)),
+            threads=self._embedder.workers,
+        )
+        sets = iter([np.unique(found.references[owner[found.queries] == i]) for i in range(len(rows))])
+        return [next(sets) if isinstance(query, Picture) else np.empty(0, np.int64) for query in group]
+
+    def _chosen(self, query: Picture, nearest: NDArray[np.int64]) -> list[int]:
+        """The numbers of the references to look at."""
+        similarity, _ = self._similarities(query, nearest)
+        chosen = nearest[np.argsort(-similarity, kind="stable")[: self._candidates]].tolist()
+        if self.index is not None and query.features is not None:
+            chosen += [n for n in most_voted(self.index.votes(query.features), self._voted) if n not in chosen]
+        return [int(number) for number in chosen]
+
+    def _similarities(
+        self, query: Picture, numbers: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The best view's -(squared distance) less its penalty, float64 [n], and which view that is, int64 [n]."""
+        views = query.descriptors.astype(np.float64)[:, None]
+        references = self.references.descriptors[numbers].astype(np.float64)[None]
+        penalties = np.array([self._constants.penalties[view.kind] for view in query.views])
+        scores = -np.square(views - references).sum(axis=2) - penalties[:, None]
+        best = scores.argmax(axis=0)
+        return scores[best, np.arange(len(numbers))], best
+
+    def _look(self, query: Picture, numbers: Sequence[int]) -> list[Look]:
+        """Verify a query with these references."""
+        similarity, view = self._similarities(query, np.asarray(numbers, np.int64))
+        found: list[Verification] = [NONE] * len(numbers)
+        if query.features is not None:
+            found = Verifier(query.features).verify_many([self.references.features[n] for n in numbers])
+        return [
+            Look(
+                n,
+                float(similarity[i]),
+                int(view[i]),
+                found[i],
+                self._features(query, n, similarity[i], found[i]),
+            )
+            for i, n in enumerate(numbers)
+        ]
+
+    def _features(self, query: Picture, number: int, similarity: float, found: Verification) -> PairFeatures:
+        alignment = NOTHING
+        if found.inliers and query.grey is not None:
+            frame = self.references.features[number].frame
+            alignment = align(query.grey, self.references.thumbnails[number], found.affine, frame)
+        return PairFeatures.of(1.0 + similarity / 2.0, found, alignment, _CHANCES)
+
+    def _matched(self, query: Picture, looks: Sequence[Look]) -> Matched:
+        model = self._constants.views if self.mode == "views" else self._constants.verify
+        scores = model.logits([look.features for look in looks])
+        probabilities = sigmoid(scores)
+        matches = [
+            self._match(query, look, float(score), float(probability))
+            for look, score, probability in zip(looks, scores, probabilities, strict=True)
+        ]
+        return Matched(query.id, sorted(matches, key=lambda match: (-match.score, match.reference_id)))
+
+    def _match(self, query: Picture, look: Look, score: float, probability: float) -> Match:
+        name, view = self.references.ids[look.reference], query.views[look.view].label
+        scores = {
+            "similarity": look.similarity,
+            "correlation": look.features.correlation,
+            "overlap": look.features.overlap,
+            "score": score,
+            "probability": probability,
+        }
+        ids, size = (query.id, name), self.references.sizes[look.reference]
+        if query.features is None:
+            evidence = Evidence(*ids, query.size, size, view, scores=scores)
+        else:
+            features = query.features, self.references.features[look.reference]
+            images = self._drawn(query, look.reference) if self._pictures else ("", "")
+            evidence = make_evidence(ids, features, look.found, scores=scores, view=view, images=images)
+        return Match(name, score, probability, look.similarity, view, look.found.inliers, evidence)
+
+    def _drawn(self, query: Picture, number: int) -> tuple[str, str]:
+        return "" if query.grey is None else embed_jpeg(query.grey), embed_jpeg(self.references.thumbnails[number])
+
+    def _numbered(self, source: Source, pairs: Iterable[tuple[str, str]]) -> dict[str, list[int]]:
+        wanted: dict[str, list[int]] = {}
+        queries = set(source.ids())
+        for query, reference in pairs:
+            number = self.references.number(reference)
+            if query not in queries:
+                raise MatchError(f"the query {query!r} of the pairs is not among the images of {source.name}")
+            if number is None:
+                raise MatchError(
+                    f"the reference {reference!r} of the pairs is not among the references that can be used"
+                )
+            wanted.setdefault(query, []).append(number)
+        return wanted
+
+    def _local_index(self) -> LocalIndex:
+        features = self.references.features
+        quantisers = Quantisers.load(_bundled(self.engine, QUANTISERS))
+        index = LocalIndex(sum(map(len, features)), quantisers)
+        index.add(range(len(features)), features)
+        return index
+
+
+def _bundled(engine: Engine, name: str) -> Path:
+    """A file of the engine's bundle, or of the default one where the bundle has none of its own."""
+    own = engine.bundle.path / name
+    return own if own.is_file() else DEFAULT_BUNDLE / name

@@ -1,0 +1,116 @@
+"""Votes of local features, against plain numpy."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from copytrace.engine import MatchError
+from copytrace.engine.match import recall, variants
+from copytrace.engine.match.features import LocalFeatures
+from copytrace.engine.match.grey import Frame
+from copytrace.engine.match.recall import LocalIndex, Quantisers, memory_bytes, most_voted, vote
+from copytrace.engine.match.variants import Variant
+
+FRAME = Frame(150, 150, 150, 150)
+
+
+def features(rows: NDArray[np.uint8]) -> LocalFeatures:
+    return LocalFeatures(np.ascontiguousarray(rows), np.zeros((len(rows), 4), np.uint16), FRAME)
+
+
+def random_rows(rng: np.random.Generator, count: int) -> NDArray[np.uint8]:
+    return rng.integers(0, 91, (count, 128), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def quantisers() -> Quantisers:
+    """Of random bytes: 16 and 64 lists; product codes that are exact enough to tell neighbours apart."""
+    rng = np.random.default_rng(0)
+    coarse = {lists: random_rows(rng, lists) for lists in (16, 64)}
+    return Quantisers(coarse, rng.uniform(0, 91, (32, 256, 4)).astype(np.float32))
+
+
+def brute_force(references: list[NDArray[np.uint8]], query: NDArray[np.uint8]) -> dict[int, float]:
+    owners = np.concatenate([np.full(len(rows), i) for i, rows in enumerate(references)])
+    rows = np.concatenate(references).astype(np.float64)
+    best: dict[int, float] = {}
+    for variant in Variant:
+        total: dict[int, float] = {}
+        for row in variants.descriptors(query, variant).astype(np.float64):
+            distance = np.sqrt(((rows - row) ** 2).sum(axis=1))
+            near = np.argsort(distance, kind="stable")[:5]
+            owner = owners[near[0]]
+            others = [distance[i] for i in near if owners[i] != owner]
+            rival = others[0] if others else distance[near[-1]]
+            if distance[near[0]] < 0.9 * rival:
+                total[owner] = total.get(owner, 0.0) + 1 - distance[near[0]] / rival
+        for owner, votes in total.items():
+            best[int(owner)] = max(best.get(int(owner), 0.0), votes)
+    return best
+
+
+def test_votes_are_those_of_brute_force(quantisers: Quantisers) -> None:
+    rng = np.random.default_rng(1)
+    references = [random_rows(rng, count) for count in (40, 1, 0, 17, 60)]
+    seen = np.clip(references[4][:20].astype(int) + rng.integers(-9, 10, (20, 128)), 0, 255).astype(np.uint8)
+    query = np.concatenate([variants.descriptors(seen, Variant.MIRRORED), references[0][:7]])
+    index = LocalIndex(1000, quantisers)
+    index.add(range(5), map(features, references))
+    found, expected = index.votes(features(query)), brute_force(references, query)
+    assert found.keys() == expected.keys() and len(index) == 118
+    for owner, votes in expected.items():
+        assert found[owner] == pytest.approx(votes, abs=1e-4)
+    assert most_voted(found, 2) == [4, 0]
+
+
+@pytest.mark.parametrize("rows", [recall.FLAT_ROWS, recall.FLAT_ROWS + 1, recall.PRODUCT_ROWS])
+def test_history_changes_no_answer(rows: int, quantisers: Quantisers) -> None:
+    rng = np.random.default_rng(2)
+    references = [random_rows(rng, 30) for _ in range(40)]
+    query = features(np.concatenate([references[33][:20], references[5][:6]]))
+    at_once, in_pieces = (LocalIndex(rows, quantisers, probes=4) for _ in range(2))
+    at_once.add(range(40), map(features, references))
+    for number in rng.permutation(60).tolist():  # twenty more come and go
+        extra = features(references[number] if number < 40 else random_rows(rng, 30))
+        in_pieces.add([number], [extra])
+    assert in_pieces.remove(range(40, 60)) == 600 and in_pieces.remove([77]) == 0 and len(in_pieces) == len(at_once)
+    assert in_pieces.votes(query) == at_once.votes(query)
+    assert most_voted(at_once.votes(query), 1) == [33]
+
+
+def test_kinds_follow_the_number_of_rows(quantisers: Quantisers) -> None:
+    kinds = [LocalIndex(rows, quantisers).kind for rows in (0, 20_000, 20_001, 500_000, 20_000_000)]
+    assert kinds == ["flat", "flat", "IVF16,SQ8", "IVF64,SQ8", "IVF64,PQ32"]
+    assert memory_bytes(20_000_000) == 20_000_000 * 40 and memory_bytes(1_000_000) == 136_000_000
+
+
+def test_nothing_to_vote_with_or_for(quantisers: Quantisers) -> None:
+    index, none = LocalIndex(10, quantisers), features(np.zeros((0, 128), np.uint8))
+    one = features(random_rows(np.random.default_rng(3), 4))
+    assert index.votes(one) == {} and index.remove([]) == 0
+    index.add([3], [none])
+    assert len(index) == 0
+    index.add([3], [one])
+    assert index.votes(none) == {}
+    owner, weight = vote(np.array([[4.0, np.inf]], np.float32), np.array([[3, -1]]))
+    assert owner.tolist() == [-1] and weight.tolist() == [0.0]
+
+
+def test_quantisers_come_back_and_other_files_are_refused(tmp_path: Path, quantisers: Quantisers) -> None:
+    path = tmp_path / "quantisers.npz"
+    quantisers.save(path)
+    again = Quantisers.load(path)
+    assert list(again.coarse) == [16, 64] and again.choose(20_000) == 16 and again.choose(10**9) == 64
+    np.testing.assert_array_equal(again.coarse[16], quantisers.coarse[16])
+    np.testing.assert_array_equal(again.product, quantisers.product)
+    for name, content in (("text", b"no"), ("empty", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(MatchError, match=name):
+            Quantisers.load(tmp_path / name)
+    with pytest.raises(MatchError, match="missing"):
+        Quantisers.load(tmp_path / "missing")
+    Quantisers({4: quantisers.coarse[16]}, quantisers.product).save(tmp_path / "shapes")
+    with pytest.raises(MatchError, match="other shapes"):
+        Quantisers.load(tmp_path / "shapes")

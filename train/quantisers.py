@@ -1,0 +1,59 @@
+"""Makes the quantisers of local recall: ``python -m copytrace.train.quantisers PHOTOGRAPHS -o quantisers.npz``.
+
+k-means over the local features of photographs, once for every number of lists, and product codes of 32 x 256 centroids. It
+needs no labels, and the photographs should be none of those that will be references.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from copytrace.engine.errors import optional_module
+from copytrace.engine.match.features import DESCRIPTOR, REFERENCE_FEATURES, extract
+from copytrace.engine.match.recall import PRODUCT_BYTES, Quantisers
+from copytrace.engine.read import Source, open_source
+
+from .attack_set import load
+
+ITERATIONS = 12
+PER_CENTROID = 64  # training rows; more change little
+
+
+def sample_rows(source: Source, count: int, seed: int) -> NDArray[np.uint8]:
+    """Descriptors uint8 [n, 128] of ``count`` photographs of a source, all of them if fewer."""
+    order = np.random.default_rng(seed).permutation(len(source))[:count]
+    return np.concatenate([extract(load(source[int(i)]), REFERENCE_FEATURES).descriptors for i in order])
+
+
+def make_quantisers(rows: NDArray[np.uint8], lists: list[int], seed: int = 0) -> Quantisers:
+    """Centroids in bytes for every number of lists, and the product codebook."""
+    faiss = optional_module("faiss", "cpu", "gpu")
+    values = rows[np.random.default_rng(seed).permutation(len(rows))].astype(np.float32)
+    coarse = {}
+    for count in lists:
+        means = faiss.Kmeans(DESCRIPTOR, count, niter=ITERATIONS, seed=seed, max_points_per_centroid=PER_CENTROID)
+        means.train(values)
+        coarse[count] = np.clip(np.rint(means.centroids), 0, 255).astype(np.uint8)
+    product = faiss.ProductQuantizer(DESCRIPTOR, PRODUCT_BYTES, 8)
+    product.train(values[: 256 * 4 * PER_CENTROID])
+    codebook = faiss.vector_to_array(product.centroids).reshape(PRODUCT_BYTES, 256, DESCRIPTOR // PRODUCT_BYTES)
+    return Quantisers(coarse, codebook)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photographs", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=2500, help="photographs looked at")
+    parser.add_argument("--lists", type=int, nargs="+", default=[256, 1024, 4096])
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rows = sample_rows(open_source(args.photographs), args.count, args.seed)
+    make_quantisers(rows, args.lists, args.seed).save(args.output)
+    print(f"{len(rows)} local features, lists {args.lists}: {args.output}")
+
+
+if __name__ == "__main__":
+    main()
