@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_engine import rehash
 
 from copytrace.engine import (
     DEFAULT_BUNDLE,
@@ -24,6 +23,8 @@ from copytrace.engine import (
     write_submission,
 )
 from copytrace.engine.store import Journal, Slice, write_descriptors
+
+from bundle_files import rehash
 
 CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=4)
 CUT = st.floats(0, 1)
