@@ -34,6 +34,8 @@ from .errors import (
     StoreError,
 )
 from .found import Found
+from .matches import Match, Matched
+from .matching import Matcher
 from .memory import Embedded
 from .run import Summary
 from .score import Calibration, Evaluation, GroundTruth, ScoredPairs, evaluate, read_pairs, read_truth
@@ -59,7 +61,10 @@ __all__ = [
     "Evaluation",
     "Found",
     "GroundTruth",
+    "Match",
     "MatchError",
+    "Matched",
+    "Matcher",
     "MissingExtraError",
     "PrecisionError",
     "ResumeError",

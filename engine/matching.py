@@ -10,7 +10,6 @@ full      also the three with the most votes of local features among all referen
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -22,13 +21,12 @@ from .bundle import DEFAULT_BUNDLE
 from .errors import BadImageError, MatchError
 from .match.aligned import NOTHING, align
 from .match.constants import MatchConstants
-from .match.drawing import embed_jpeg
-from .match.evidence import Evidence, make_evidence
-from .match.probability import PairFeatures, sigmoid
+from .match.probability import PairFeatures
 from .match.recall import LocalIndex, Quantisers, most_voted
 from .match.regions import MOST_REGIONS
 from .match.verification import NONE, Verification
 from .match.verify import Verifier
+from .matches import Look, Match, Matched, weigh
 from .memory import Picture as GivenImage
 from .memory import as_images
 from .parallel import Threads
@@ -47,43 +45,6 @@ QUANTISERS = "quantisers.npz"
 _CHANCES = 1
 """Views pay for their number by a penalty; a pair's score then depends on no other candidate."""
 _GROUP = 32  # queries searched at a time: the search reads all references once for them
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A reference that was looked at for a query.
-
-    score: log odds of a copy, higher is likelier; probability: the same, 0 to 1. similarity: -(squared distance) of the best
-    view, ``view``, less the penalty of its kind.
-    """
-
-    reference_id: str
-    score: float
-    probability: float
-    similarity: float
-    view: str
-    inliers: int
-    evidence: Evidence
-
-
-@dataclass(frozen=True, slots=True)
-class Matched:
-    """A query with its matches, the likeliest first; no matches and a reason where it could not be used."""
-
-    query_id: str
-    matches: list[Match]
-    reason: str | None = None
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Look:
-    """What one look at a pair found."""
-
-    reference: int
-    similarity: float
-    view: int
-    found: Verification
-    features: PairFeatures
 
 
 class Matcher:
@@ -253,34 +214,7 @@ class Matcher:
 
     def _matched(self, query: Picture, looks: Sequence[Look]) -> Matched:
         model = self._constants.views if self.mode == "views" else self._constants.verify
-        scores = model.logits([look.features for look in looks])
-        probabilities = sigmoid(scores)
-        matches = [
-            self._match(query, look, float(score), float(probability))
-            for look, score, probability in zip(looks, scores, probabilities, strict=True)
-        ]
-        return Matched(query.id, sorted(matches, key=lambda match: (-match.score, match.reference_id)))
-
-    def _match(self, query: Picture, look: Look, score: float, probability: float) -> Match:
-        name, view = self.references.ids[look.reference], query.views[look.view].label
-        scores = {
-            "similarity": look.similarity,
-            "correlation": look.features.correlation,
-            "overlap": look.features.overlap,
-            "score": score,
-            "probability": probability,
-        }
-        ids, size = (query.id, name), self.references.sizes[look.reference]
-        if query.features is None:
-            evidence = Evidence(*ids, query.size, size, view, scores=scores)
-        else:
-            features = query.features, self.references.features[look.reference]
-            images = self._drawn(query, look.reference) if self._pictures else ("", "")
-            evidence = make_evidence(ids, features, look.found, scores=scores, view=view, images=images)
-        return Match(name, score, probability, look.similarity, view, look.found.inliers, evidence)
-
-    def _drawn(self, query: Picture, number: int) -> tuple[str, str]:
-        return "" if query.grey is None else embed_jpeg(query.grey), embed_jpeg(self.references.thumbnails[number])
+        return weigh(query, looks, self.references, model, pictures=self._pictures)
 
     def _numbered(self, source: Source, pairs: Iterable[tuple[str, str]]) -> dict[str, list[int]]:
         wanted: dict[str, list[int]] = {}
