@@ -4,13 +4,32 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard csrc/* csrc/*/*) setup.py pyproject.toml
 
-.PHONY: demo test dev lint format bench clean
+.PHONY: demo test test-clang test-arm dev lint format bench clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/copytrace demo
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q
+
+# The native core without Python: by another compiler, and for another processor (Debian's clang, g++-aarch64-linux-gnu and
+# qemu-user). Not part of `make test`.
+CORE := $(filter-out csrc/bind%,$(wildcard csrc/*.cpp)) tests/native/core_check.cpp
+CORE_FLAGS := -std=c++17 -O3 -Wall -Wextra -Icsrc -pthread
+
+build/core_check_clang: $(CORE) $(wildcard csrc/*.hpp) Makefile
+	mkdir -p build
+	clang++ $(CORE_FLAGS) -ffp-contract=on $(CORE) -o $@
+
+build/core_check_arm: $(CORE) $(wildcard csrc/*.hpp) Makefile
+	mkdir -p build
+	aarch64-linux-gnu-g++ $(CORE_FLAGS) -ffp-contract=fast -static $(CORE) -o $@
+
+test-clang: build/core_check_clang
+	$<
+
+test-arm: build/core_check_arm
+	qemu-aarch64 $<
 
 dev: $(VENV)/dev.stamp
 	$(BIN)/pre-commit install

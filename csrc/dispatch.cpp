@@ -13,6 +13,8 @@ std::vector<const TileKernel*> available_kernels() {
   if (avx2) kernels.push_back(&avx2_kernel());
   if (avx2 && avx512) kernels.push_back(&avx512_kernel());
   if (avx2 && avx512 && __builtin_cpu_supports("avx512vnni")) kernels.push_back(&vnni_kernel());
+#elif defined(__aarch64__)
+  kernels.push_back(&neon_kernel());
 #endif
   return kernels;
 }

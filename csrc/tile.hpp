@@ -49,6 +49,8 @@ const TileKernel& plain_kernel();
 const TileKernel& avx2_kernel();
 const TileKernel& avx512_kernel();
 const TileKernel& vnni_kernel();  // the same, and the byte filter
+#elif defined(__aarch64__)
+const TileKernel& neon_kernel();
 #endif
 
 }  // namespace copytrace

@@ -1,6 +1,11 @@
 #if defined(__x86_64__)
+#if defined(__clang__)
+#include <immintrin.h>
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
 #pragma GCC target("avx2,fma")
 #include <immintrin.h>
+#endif
 
 #include "tile_impl.hpp"
 
@@ -27,4 +32,7 @@ const TileKernel& avx2_kernel() {
 }
 
 }  // namespace copytrace
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #endif

@@ -1,6 +1,12 @@
 #if defined(__x86_64__)
+#if defined(__clang__)
+#include <immintrin.h>
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma"))), \
+                             apply_to = function)
+#else
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,prefer-vector-width=512")
 #include <immintrin.h>
+#endif
 
 #include "tile_impl.hpp"
 
@@ -26,4 +32,7 @@ const TileKernel& avx512_kernel() {
 }
 
 }  // namespace copytrace
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #endif

@@ -1,6 +1,7 @@
 // The body of every TileKernel, written once with the compiler's vector types. Each tile_*.cpp names its instruction
 // set in a pragma and includes this file last; no standard header with inline functions may come in here, or the linker
 // could pick a copy compiled for the wrong processor.
+#include "compiler.hpp"
 #include "tile.hpp"
 
 namespace copytrace {
@@ -17,15 +18,6 @@ struct DoubleVector {
   typedef double type __attribute__((vector_size(Width * sizeof(double))));
 };
 
-// Products and sums in the function stay apart, although the file is compiled to fuse them.
-#if defined(__clang__)
-#define COPYTRACE_UNFUSED
-#define COPYTRACE_UNFUSED_BODY _Pragma("clang fp contract(off)")
-#else
-#define COPYTRACE_UNFUSED __attribute__((optimize("fp-contract=off")))
-#define COPYTRACE_UNFUSED_BODY
-#endif
-
 // The sums are only ever indexed by unrolled loops: once their address were taken, they would live in memory.
 template <int Width, int Rows>
 void multiply(const float* left, std::size_t row_step, std::size_t depth_step, const float* panel, std::size_t depth,
@@ -36,18 +28,18 @@ void multiply(const float* left, std::size_t row_step, std::size_t depth_step, c
   vec sum[Rows][kVectors] = {};
   for (std::size_t k = 0; k < depth; ++k, panel += kPanelRows, left += depth_step) {
     vec right[kVectors];
-#pragma GCC unroll 8
+    COPYTRACE_UNROLL(8)
     for (int v = 0; v < kVectors; ++v) right[v] = *reinterpret_cast<const unaligned*>(panel + v * Width);
-#pragma GCC unroll 14
+    COPYTRACE_UNROLL(14)
     for (int r = 0; r < Rows; ++r) {
       const float x = left[r * row_step];
-#pragma GCC unroll 8
+      COPYTRACE_UNROLL(8)
       for (int v = 0; v < kVectors; ++v) sum[r][v] += x * right[v];
     }
   }
-#pragma GCC unroll 14
+  COPYTRACE_UNROLL(14)
   for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 8
+    COPYTRACE_UNROLL(8)
     for (int v = 0; v < kVectors; ++v) *reinterpret_cast<unaligned*>(out + r * kPanelRows + v * Width) = sum[r][v];
   }
 }
@@ -85,7 +77,7 @@ COPYTRACE_UNFUSED double squared_distance(const float* a, const float* b, std::s
   vec sum[kVectors] = {};
   std::size_t i = 0;
   for (; i + kSums <= size; i += kSums) {
-#pragma GCC unroll 4
+    COPYTRACE_UNROLL(4)
     for (int v = 0; v < kVectors; ++v) {
       const vec x = __builtin_convertvector(*reinterpret_cast<const unaligned*>(a + i + v * Width), vec);
       const vec difference = x - __builtin_convertvector(*reinterpret_cast<const unaligned*>(b + i + v * Width), vec);

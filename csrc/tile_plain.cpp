@@ -1,4 +1,4 @@
-// Any processor: what the compiler's baseline gives (SSE2 on x86-64, NEON on ARM64).
+// Any processor: what the compiler's baseline gives, row by row.
 #include "tile_impl.hpp"
 
 namespace copytrace {

@@ -1,8 +1,15 @@
 #if defined(__x86_64__)
+#if defined(__clang__)
+#include <immintrin.h>
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma"))), \
+                             apply_to = function)
+#else
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,prefer-vector-width=512")
 #pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12's own intrinsics (its bug 105593)
 #include <immintrin.h>
+#endif
 
+#include "compiler.hpp"
 #include "tile.hpp"
 
 namespace copytrace {
@@ -16,12 +23,12 @@ void filter(const ByteTile& tile, const float* limits, std::uint32_t* masks) {
   const std::uint8_t* left = tile.left;
   const std::int8_t* right = tile.right;
   __m512i sum[kRows][2];
-#pragma GCC unroll 12
+  COPYTRACE_UNROLL(12)
   for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_si512();
   for (std::size_t k = 0; k < tile.quads; ++k, left += 4 * kRows, right += 4 * kPanelRows) {
     const __m512i low = _mm512_loadu_si512(right);
     const __m512i high = _mm512_loadu_si512(right + 64);
-#pragma GCC unroll 12
+    COPYTRACE_UNROLL(12)
     for (int r = 0; r < kRows; ++r) {
       std::int32_t four;
       __builtin_memcpy(&four, left + 4 * r, sizeof four);
@@ -30,12 +37,12 @@ void filter(const ByteTile& tile, const float* limits, std::uint32_t* masks) {
       sum[r][1] = _mm512_dpbusd_epi32(sum[r][1], x, high);
     }
   }
-#pragma GCC unroll 12
+  COPYTRACE_UNROLL(12)
   for (int r = 0; r < kRows; ++r) {
     const __m512 limit = _mm512_set1_ps(limits[r]);
     const __m512 left_scale = _mm512_set1_ps(tile.left_scales[r]);
     std::uint32_t mask = 0;
-#pragma GCC unroll 2
+    COPYTRACE_UNROLL(2)
     for (int v = 0; v < 2; ++v) {
       const __m512i product = _mm512_sub_epi32(sum[r][v], _mm512_loadu_si512(tile.corrections + 16 * v));
       const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(product), _mm512_loadu_ps(tile.right_scales + 16 * v));
@@ -69,4 +76,7 @@ const TileKernel& vnni_kernel() {
 }
 
 }  // namespace copytrace
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #endif

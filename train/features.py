@@ -104,6 +104,7 @@ def _open(path: Path, count: Path, shape: Sequence[int]) -> tuple[Any, int]:
         return np.lib.format.open_memmap(path, mode="r+"), int(count.read_text())
     features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=tuple(shape))
     with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        if hasattr(os, "posix_fallocate"):  # not on macOS: a full disk then shows when its time comes
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     count.write_text("0")
     return features, 0

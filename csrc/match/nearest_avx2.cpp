@@ -1,7 +1,13 @@
 #if defined(__x86_64__)
+#if defined(__clang__)
+#include <immintrin.h>
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
 #pragma GCC target("avx2")
 #include <immintrin.h>
+#endif
 
+#include "../compiler.hpp"
 #include "nearest.hpp"
 
 namespace copytrace::match {
@@ -30,4 +36,7 @@ const NearestKernel& nearest_avx2() {
 }
 
 }  // namespace copytrace::match
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #endif

@@ -1,8 +1,14 @@
 #if defined(__x86_64__)
+#if defined(__clang__)
+#include <immintrin.h>
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2"))), apply_to = function)
+#else
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,prefer-vector-width=512")
 #pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12's own intrinsics (its bug 105593)
 #include <immintrin.h>
+#endif
 
+#include "../compiler.hpp"
 #include "nearest.hpp"
 
 namespace copytrace::match {
@@ -31,4 +37,7 @@ const NearestKernel& nearest_avx512() {
 }
 
 }  // namespace copytrace::match
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #endif

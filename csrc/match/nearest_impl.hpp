@@ -66,20 +66,20 @@ void find(const std::uint8_t* query, const std::int32_t* query_lengths, std::siz
       const std::uint8_t* rows = reference + block * kBlock * kGroups * 4;
       for (std::size_t g = 0; g < kGroups; ++g) {
         Vec q[kVectors];
-#pragma GCC unroll 4
+        COPYTRACE_UNROLL(4)
         for (std::size_t v = 0; v < kVectors; ++v) q[v] = load(query + (g * kPanel + v * kLanes) * 4);
-#pragma GCC unroll 12
+        COPYTRACE_UNROLL(12)
         for (std::size_t r = 0; r < kBlock; ++r) {
           std::int32_t group;
           __builtin_memcpy(&group, rows + (r * kGroups + g) * 4, 4);
-#pragma GCC unroll 4
+          COPYTRACE_UNROLL(4)
           for (std::size_t v = 0; v < kVectors; ++v) sums[r][v] = multiply_add(sums[r][v], Vec{} + group, q[v]);
         }
       }
-#pragma GCC unroll 12
+      COPYTRACE_UNROLL(12)
       for (std::size_t r = 0; r < kBlock; ++r) {
         const std::int32_t j = static_cast<std::int32_t>(block * kBlock + r), length = reference_lengths[j];
-#pragma GCC unroll 4
+        COPYTRACE_UNROLL(4)
         for (std::size_t v = 0; v < kVectors; ++v) {
           const Vec d = load(query_lengths + v * kLanes) + length - 2 * sums[r][v];
           const auto nearer = d < best[v];

@@ -1,3 +1,4 @@
+#include "../compiler.hpp"
 #include "nearest.hpp"
 
 namespace copytrace::match {

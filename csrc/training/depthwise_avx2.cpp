@@ -1,5 +1,9 @@
 #if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
 #pragma GCC target("avx2,fma")
+#endif
 #include "depthwise.hpp"
 
 namespace copytrace {
@@ -18,4 +22,7 @@ const DepthwiseKernels& depthwise_avx2() {
 }
 
 }  // namespace copytrace
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #endif

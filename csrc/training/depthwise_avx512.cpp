@@ -1,5 +1,10 @@
 #if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma"))), \
+                             apply_to = function)
+#else
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,prefer-vector-width=512")
+#endif
 #include "depthwise.hpp"
 
 namespace copytrace {
@@ -18,4 +23,7 @@ const DepthwiseKernels& depthwise_avx512() {
 }
 
 }  // namespace copytrace
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
 #endif

@@ -4,6 +4,8 @@
 //
 // One block of kWidth channels of one image is worked on at a time: unpacked to float32 with its padding into a scratch
 // picture, so that the window's loops have neither borders nor conversions in them.
+#include "../compiler.hpp"
+
 namespace copytrace {
 namespace {
 
@@ -62,12 +64,12 @@ void unpack(const Depthwise& d, const T* x, Vec* padded) {
 // `Count` neighbouring outputs of one row; picture: where the first one's window begins.
 template <int Kernel, int Stride, int Count>
 inline void window(const Vec* picture, std::size_t columns, const Vec* weight, Vec* sums) {
-#pragma GCC unroll 5
+  COPYTRACE_UNROLL(5)
   for (int i = 0; i < Kernel; ++i) {
-#pragma GCC unroll 5
+    COPYTRACE_UNROLL(5)
     for (int j = 0; j < Kernel; ++j) {
       const Vec w = weight[i * Kernel + j];
-#pragma GCC unroll 4
+      COPYTRACE_UNROLL(4)
       for (int n = 0; n < Count; ++n) sums[n] += w * picture[i * columns + n * Stride + j];
     }
   }
@@ -122,14 +124,14 @@ void unpack_gradient(const Depthwise& d, const T* gradient_y, const T* y, Vec* p
 template <int Kernel, int Stride>
 inline void weight_row(const Vec* picture, const Vec* gradients, std::size_t count, Vec* sums) {
   Vec sum[Kernel];
-#pragma GCC unroll 5
+  COPYTRACE_UNROLL(5)
   for (int j = 0; j < Kernel; ++j) sum[j] = sums[j];
   for (std::size_t i = 0; i < count; ++i) {
     const Vec g = gradients[i];
-#pragma GCC unroll 5
+    COPYTRACE_UNROLL(5)
     for (int j = 0; j < Kernel; ++j) sum[j] += g * picture[i * Stride + j];
   }
-#pragma GCC unroll 5
+  COPYTRACE_UNROLL(5)
   for (int j = 0; j < Kernel; ++j) sums[j] = sum[j];
 }
 
@@ -142,10 +144,10 @@ inline void input_row(const Depthwise& d, const Vec* gradients, std::size_t colu
   const std::size_t begin = d.left() + (d.left() + Stride - First) % Stride, end = d.left() + d.width;
   const auto sums_at = [&](const Vec* line, auto* sums, auto count) {
     for (std::size_t i = row_phase; i < Kernel; i += Stride, line -= columns) {
-#pragma GCC unroll 5
+      COPYTRACE_UNROLL(5)
       for (int j = First; j < Kernel; j += Stride) {
         const Vec w = weight[i * Kernel + j];
-#pragma GCC unroll 4
+        COPYTRACE_UNROLL(4)
         for (int n = 0; n < count.value; ++n) sums[n] += w * line[n - j / Stride];
       }
     }
