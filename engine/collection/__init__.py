@@ -6,8 +6,9 @@ Checksums are compared whenever a row, a blob or an entry of the catalogue is re
 
 from .collection import Collection
 from .folder import is_collection
-from .incoming import Blob
+from .incoming import Blob, check_id
+from .metadata_file import read_metadata
 from .records import WHOLE, Reference
 from .rows import Descriptors
 
-__all__ = ["WHOLE", "Blob", "Collection", "Descriptors", "Reference", "is_collection"]
+__all__ = ["WHOLE", "Blob", "Collection", "Descriptors", "Reference", "check_id", "is_collection", "read_metadata"]

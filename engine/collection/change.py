@@ -43,9 +43,9 @@ class Change:
                 for blob in catalogue.blobs_of(record.number):
                     self._release(blob.segment, blob.length)
 
-    def close_segment(self, number: int) -> None:
-        """Write nothing more to a segment."""
-        self._closed.add(number)
+    def close_segments(self, numbers: Iterable[int]) -> None:
+        """Write nothing more to these."""
+        self._closed.update(numbers)
 
     def drop(self, number: int) -> None:
         """Take a segment out; its file goes when the change has been made."""

@@ -28,6 +28,8 @@ def find_damage(path: Path, catalogue: Catalogue, files: SegmentFiles, dimension
         return [str(error)]
     except sqlite3.Error as error:
         return [f"{path}: catalogue: {error}"]
+    except UnicodeDecodeError:
+        return [f"{path}: catalogue: text that is not UTF-8"]
 
 
 def _problems(snapshot: Snapshot, catalogue: Catalogue, dimension: int) -> Iterator[str]:

@@ -5,6 +5,7 @@ acknowledged reference is there, and no other. One program changes a collection 
 """
 
 import sqlite3
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -75,7 +76,7 @@ class Collection(OpenCollection):
         """Open a collection; of an older format it is brought to today's, of a newer one it is refused.
 
         write: hold the lock that one program can have, and cut off what no acknowledged change has left. auto_compact: rewrite
-        segments by oneself as soon as more of them is dead than alive.
+        segments unasked as soon as more of them is dead than alive.
         Raises: CollectionError.
         """
         path = Path(path)
@@ -112,10 +113,10 @@ class Collection(OpenCollection):
         self,
         ids: Sequence[str],
         descriptors: ArrayLike,
-        *,
         sha256: Sequence[str | None] | None = None,
         sizes: Sequence[int | None] | None = None,
         metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        *,
         views: Sequence[str] = (WHOLE,),
         blobs: Mapping[str, Sequence[Blob | None]] | None = None,
         replace: bool = False,
@@ -174,20 +175,23 @@ class Collection(OpenCollection):
         """Rewrite the segments without what was removed; returns the number of bytes that are gone."""
         with self._guard, reporting(self.path):
             self._check_writable()
-            freed = 0
-            for segment in self._catalogue.segments():
-                if dead_bytes(segment):
-                    with self._changing() as change:
-                        compact(segment, change, self._catalogue, self._files, self.dimension)
-                    self._files.cut(self._catalogue.segments())
-                    freed += dead_bytes(segment)
+            worn = [segment for segment in self._catalogue.segments() if dead_bytes(segment)]
+            for segment in worn:
+                with self._changing() as change:
+                    change.close_segments(other.number for other in worn)  # none takes in what comes from another
+                    compact(segment, change, self._catalogue, self._files, self.dimension)
+                self._files.cut(self._catalogue.segments())
             self._files.forget(segment.number for segment in self._catalogue.segments())
             self._catalogue.fold()
-            return freed
+            return sum(map(dead_bytes, worn))
 
     def _compact_if_worth_it(self) -> None:
+        """What was asked for is done when this is called, so its own failure is a warning."""
         if self._auto_compact and is_worth_compacting(self._catalogue.segments()):
-            self.compact()
+            try:
+                self.compact()
+            except CollectionError as error:
+                warnings.warn(f"done, but not compacted: {error}", stacklevel=4)
 
     def _write(self, new: Incoming, old: list[Record]) -> None:
         with self._changing() as change:

@@ -26,11 +26,10 @@ def is_worth_compacting(segments: list[Segment]) -> bool:
 
 
 def compact(segment: Segment, change: Change, catalogue: Catalogue, files: SegmentFiles, dimension: int) -> None:
-    """Copy what lives in a segment to others, and take it out, in one transaction.
+    """Copy what lives in a segment, closed for this change, to others, and take it out, in one transaction.
 
     Raises: CollectionError when a part of it is damaged: it is not copied on under a new checksum.
     """
-    change.close_segment(segment.number)
     if segment.kind == DESCRIPTORS:
         places = _copy_rows(segment, change, catalogue, files, dimension)
         blob_places = []

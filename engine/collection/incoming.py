@@ -71,9 +71,13 @@ def check_id(name: object) -> str:
     """Raises: CollectionError for an id that cannot be kept, TypeError for one that is no text."""
     if not isinstance(name, str):
         raise TypeError(f"an id must be text, not {type(name).__name__}")
-    if not name or "\0" in name or not _is_unicode(name):
+    if not can_be_id(name):
         raise CollectionError(f"{name!r} cannot be an id: it is empty, has a zero character, or is not valid Unicode")
     return str(name)
+
+
+def can_be_id(name: str) -> bool:
+    return bool(name) and "\0" not in name and _is_unicode(name)
 
 
 def check_views(views: Sequence[str]) -> int:
@@ -110,7 +114,7 @@ def _check_rows(descriptors: ArrayLike, ids: list[str], views: int, dimension: i
         raise CollectionError(f"descriptors must be {wanted} for this collection, not {list(np.shape(descriptors))}")
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(array, "<f4")
-    bad = np.flatnonzero(~np.isfinite(rows.reshape(len(ids), -1)).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=(1, 2)))
     if len(bad):
         raise CollectionError(f"the descriptor of {ids[bad[0]]!r} has values that are not finite in float32")
     return rows

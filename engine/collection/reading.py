@@ -12,7 +12,7 @@ from .catalogue import Catalogue
 from .check import find_damage
 from .compaction import dead_bytes
 from .errors import reporting
-from .incoming import Blob
+from .incoming import Blob, can_be_id
 from .lock import WriterLock
 from .records import WHOLE, Reference
 from .rows import Descriptors
@@ -45,6 +45,7 @@ class OpenCollection:
         """Let others change the collection. What was acknowledged is on the disk without it."""
         with self._guard, reporting(self.path):
             self._catalogue.close()
+            self._files.forget(())
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
@@ -76,13 +77,18 @@ class OpenCollection:
     def find(self, ids: Iterable[str]) -> dict[str, Reference]:
         """Those of the ids that are there."""
         with self._guard, reporting(self.path), self._catalogue.reading():
-            wanted = (name for name in ids if "\0" not in name)
+            wanted = (name for name in ids if can_be_id(name))
             return {record.id: record.reference() for record in self._catalogue.find(wanted)}
 
     def descriptors(self, view: str | None = WHOLE) -> Descriptors:
         """The rows of one view of all references that have it, or with None those of all views; see :class:`Descriptors`."""
         with self._guard, reporting(self.path):
             return self._snapshot(lambda snapshot: snapshot.descriptors(view))
+
+    def contents(self) -> tuple[list[Reference], Descriptors]:
+        """All references, and the rows of their whole pictures in the same order, of one moment."""
+        with self._guard, reporting(self.path):
+            return self._snapshot(lambda snapshot: (snapshot.references(), snapshot.descriptors(WHOLE)))
 
     def blobs(self, kind: str, ids: Iterable[str] | None = None) -> Iterator[tuple[str, Blob | None]]:
         """(id, blob or None where a reference has none) for these ids, or for all in the order of ids; checksums are compared.

@@ -68,11 +68,15 @@ class Descriptors:
 
     def __getitem__(self, rows: slice) -> Float32:
         """Raises: CollectionError that names the first damaged reference."""
-        segments, numbers = self._places[rows].T
+        return self.take(np.arange(*rows.indices(len(self))))
+
+    def take(self, which: NDArray[np.int64]) -> Float32:
+        """The rows of these numbers, in any order, float32 [n, D]. Raises: CollectionError as slices do."""
+        segments, numbers = self._places[which].T
         block = gather(self._tables, segments, numbers, self.shape[1])
-        wrong = np.flatnonzero(row_checksums(block) != self._checksums[rows])
+        wrong = np.flatnonzero(row_checksums(block) != self._checksums[which])
         if len(wrong):
-            name = self.ids[rows][wrong[0]]
+            name = self.ids[which[wrong[0]]]
             raise CollectionError(
                 f"{self.path}: the descriptor of {name!r} is damaged ({len(wrong)} here); see collection check"
             )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..errors import CollectionError
 from .catalogue import Catalogue
 from .incoming import Blob
-from .records import BlobRecord
+from .records import BlobRecord, Reference
 from .rows import Descriptors, as_rows
 from .segments import DESCRIPTORS, SegmentFiles
 
@@ -32,6 +32,9 @@ class Snapshot:
             for segment in self.segments
             if segment.kind == DESCRIPTORS
         }
+
+    def references(self) -> list[Reference]:
+        return [record.reference() for record in self._catalogue.records()]
 
     def descriptors(self, view: str | None) -> Descriptors:
         ids: list[str] = []
