@@ -14,12 +14,14 @@
 
 import logging
 
-from .api import Engine, save_pairs, search
+from .api import Engine
 from .bundle import DEFAULT_BUNDLE, Bundle
+from .collection import Collection, read_metadata
 from .dedup import Duplicate, Duplicates, find_duplicates, save_duplicates, save_duplicates_report
 from .errors import (
     BadImageError,
     BundleError,
+    CollectionError,
     ComparisonError,
     CopytraceError,
     DamagedImageWarning,
@@ -33,13 +35,16 @@ from .errors import (
     SourceError,
     StoreError,
 )
+from .exchange import Imported, export_descriptors, import_descriptors
 from .found import Found
+from .gathering import Gathered
 from .matches import Match, Matched
 from .matching import Matcher
 from .memory import Embedded
 from .run import Summary
 from .score import Calibration, Evaluation, GroundTruth, ScoredPairs, evaluate, read_pairs, read_truth
 from .scoring import Scored, calibrate, save_report, score_pairs
+from .searching import save_pairs, search
 from .store import check_submission, convert_descriptors, open_descriptors, write_submission
 
 logging.getLogger("copytrace").addHandler(logging.NullHandler())  # silent, unless the application wants to hear
@@ -50,6 +55,8 @@ __all__ = [
     "Bundle",
     "BundleError",
     "Calibration",
+    "Collection",
+    "CollectionError",
     "ComparisonError",
     "CopytraceError",
     "DamagedImageWarning",
@@ -60,7 +67,9 @@ __all__ = [
     "Engine",
     "Evaluation",
     "Found",
+    "Gathered",
     "GroundTruth",
+    "Imported",
     "Match",
     "MatchError",
     "Matched",
@@ -79,8 +88,11 @@ __all__ = [
     "check_submission",
     "convert_descriptors",
     "evaluate",
+    "export_descriptors",
     "find_duplicates",
+    "import_descriptors",
     "open_descriptors",
+    "read_metadata",
     "read_pairs",
     "read_truth",
     "save_duplicates",

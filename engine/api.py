@@ -1,36 +1,27 @@
-"""The Python API: :class:`Engine` for images, and the search behind the command line."""
+"""The Python API for images: :class:`Engine`."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .arguments import MAX_BATCH, MAX_THREADS, file_path, flag, number, one_of, whole_number
+from .arguments import MAX_BATCH, MAX_THREADS, file_path, flag, one_of, whole_number
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .bundle_embedder import BundleEmbedder
 from .describe.describer import Backend
 from .embedder import Damaged, Output, Role
-from .errors import BundleError, SearchError
-from .found import Found, origin
+from .errors import BundleError
+from .gathering import OUTPUT, Gathered, gather_source, open_collection
 from .infer import Device
 from .manifest import Precision
 from .memory import Embedded, Picture, embed_each, embed_images
-from .outputs import PAIRS, check_output
 from .pipeline import Pipeline
 from .read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule, Place, Source, StampKind, open_source
-from .run import OnError, Progress, Summary, embed_source
-from .score import write_pairs
-from .search import id_ranks, nearest_pairs, pairs_within, top_pairs
-from .store import DescriptorArray, DescriptorFile, check_comparable, in_memory, open_descriptors
-from .store.atomic import replacing
+from .run import OnError, Progress, Summary, describe_run, embed_source
 
-DEFAULT_TOP = 500_000
 PathLike = str | os.PathLike[str]
-Searchable = PathLike | NDArray[np.float32] | tuple[Iterable[str | int], NDArray[np.float32]]
-"""A descriptor file, descriptors float32 [N, D], or (ids [N], descriptors)."""
 
 
 class Engine:
@@ -165,20 +156,12 @@ class Engine:
         Raises: what these raise, and ValueError or TypeError for arguments that are not allowed.
         """
         output = self._output(role, output)
-        one_of("ids", ids, get_args(IdRule))
-        one_of("on_error", on_error, get_args(OnError))
         one_of("fingerprint", fingerprint, get_args(StampKind))
-        one_of("damaged", damaged, get_args(Damaged))
-        byte_limit = whole_number("byte_limit", byte_limit, 1)
         flag("resume", resume)
-        if not callable(progress):
-            raise TypeError("progress must be a function of images done, images in all and images failed")
         path = file_path("path", path)
-        if not isinstance(source, Source):
-            source = open_source(_place(source), ids=ids, on_damage=on_error, byte_limit=byte_limit)
         return embed_source(
             self._pipeline,
-            source,
+            _open_source(source, ids, on_error, byte_limit, damaged, progress),
             path,
             role=role,
             output=output,
@@ -189,12 +172,56 @@ class Engine:
             progress=progress,
         )
 
+    def add_source(
+        self,
+        source: Place | Source,
+        collection: PathLike,
+        *,
+        ids: IdRule = "stem",
+        metadata: Mapping[str, Mapping[str, Any]] | None = None,
+        replace: bool = False,
+        on_error: OnError = "skip",
+        byte_limit: int = DEFAULT_BYTE_LIMIT,
+        damaged: Damaged = "keep",
+        progress: Progress = lambda done, total, failed: None,
+    ) -> Gathered:
+        """Embed a folder, tar, list of paths or paths in memory into a collection, made where there is none.
 
-def _place(source: Place) -> Place:
-    """Raises: ValueError, TypeError for what can be no source of images."""
+        source, ids, byte_limit: as in :meth:`embed_source`. The rest: see :func:`copytrace.engine.gathering.gather_source`.
+        Raises: what that raises, SourceError, and ValueError or TypeError for arguments that are not allowed.
+        """
+        flag("replace", replace)
+        collection = file_path("collection", collection)
+        opened = _open_source(source, ids, on_error, byte_limit, damaged, progress)
+        made = describe_run(self._pipeline.embedder, "reference", OUTPUT)
+        with open_collection(collection, self._pipeline.embedder.dimension(OUTPUT), made) as target:
+            return gather_source(
+                self._pipeline,
+                opened,
+                target,
+                metadata=metadata,
+                replace=replace,
+                on_error=on_error,
+                damaged=damaged,
+                progress=progress,
+            )
+
+
+def _open_source(
+    source: Place | Source, ids: IdRule, on_error: OnError, byte_limit: int, damaged: Damaged, progress: Progress
+) -> Source:
+    """A source, with what goes with it checked. Raises: SourceError; ValueError or TypeError for what is not allowed."""
+    one_of("ids", ids, get_args(IdRule))
+    one_of("on_error", on_error, get_args(OnError))
+    one_of("damaged", damaged, get_args(Damaged))
+    byte_limit = whole_number("byte_limit", byte_limit, 1)
+    if not callable(progress):
+        raise TypeError("progress must be a function of images done, images in all and images failed")
+    if isinstance(source, Source):
+        return source
     if isinstance(source, str | os.PathLike | bytes | Mapping) or not isinstance(source, Iterable):
-        return file_path("source", source)  # all others are paths in memory
-    return source
+        source = file_path("source", source)  # all others are paths in memory
+    return open_source(source, ids=ids, on_damage=on_error, byte_limit=byte_limit)
 
 
 def _reopened(path: str, options: dict[str, Any], space: str, recipe: str) -> Engine:
@@ -203,67 +230,3 @@ def _reopened(path: str, options: dict[str, Any], space: str, recipe: str) -> En
     if (engine.bundle.space, engine.bundle.recipe) != (space, recipe):
         raise BundleError(f"{path}: is another bundle than when the engine was pickled")
     return engine
-
-
-def search(
-    queries: Searchable,
-    references: Searchable,
-    *,
-    top: int | None = None,
-    k: int | None = None,
-    max_distance: float | None = None,
-    threads: int | None = None,
-) -> Found:
-    """Search one descriptor file with another, references read block by block.
-
-    Either may be an array float32 [N, D], whose ids are then the row numbers, or a pair (ids, array), instead of a path.
-    Give one of ``top`` (the best pairs over everything, the default with 500,000), ``k`` or ``max_distance``.
-    Raises: StoreError, SearchError; ComparisonError, which is both, for files that do not belong together; ValueError or
-    TypeError for arguments that are not allowed.
-    """
-    if sum(value is not None for value in (top, k, max_distance)) > 1:
-        raise ValueError("give only one of top, k and max_distance")
-    top = None if top is None else whole_number("top", top, 1)
-    k = None if k is None else whole_number("k", k, 1)
-    max_distance = None if max_distance is None else number("max_distance", max_distance, 0.0)
-    threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
-    with _opened("queries", queries, "query") as q, _opened("references", references, "reference") as r:
-        check_comparable(q, r)
-        a, b, query_ranks, reference_ranks = q.descriptors, r.descriptors, _ranks(q.ids, q.path), _ranks(r.ids, r.path)
-        if k is not None:
-            pairs = nearest_pairs(a, b, k, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
-        elif max_distance is not None:
-            limit = max_distance
-            pairs = pairs_within(a, b, limit, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
-        else:
-            count = DEFAULT_TOP if top is None else top
-            pairs = top_pairs(a, b, count, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
-        return Found(pairs, q.ids, r.ids, origin(q, r))
-
-
-def _opened(name: str, given: Searchable, role: Role) -> DescriptorFile | DescriptorArray:
-    if isinstance(given, str | os.PathLike):
-        return open_descriptors(file_path(name, given), role)
-    if isinstance(given, tuple) and len(given) == 2:
-        return in_memory(name, given[1], given[0])
-    return in_memory(name, given)
-
-
-def _ranks(ids: list[str], path: Path | str) -> NDArray[np.int64]:
-    try:
-        return id_ranks(ids)
-    except SearchError as error:
-        raise SearchError(f"{path}: {error}") from None
-
-
-def save_pairs(found: Found, path: PathLike) -> None:
-    """Write ``pairs.csv`` whole or not at all.
-
-    Raises: StoreError, also when there is a file of another kind at ``path``.
-    """
-    if not isinstance(found, Found):
-        raise TypeError(f"found must be what search gives, not {type(found).__name__}")
-    path = file_path("path", path)
-    check_output(path, PAIRS)
-    with replacing(path) as temporary:
-        write_pairs(temporary, found.queries(), found.references(), found.pairs.scores)

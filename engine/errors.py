@@ -10,7 +10,8 @@
     ├── BundleError                a bundle is incomplete, changed or of a newer format
     │   └── PrecisionError         a bundle has no network of this precision; a ValueError too
     ├── StoreError                 a descriptor file or submission cannot be read or written
-    │   └── ResumeError            an unfinished run does not belong to this command
+    │   ├── ResumeError            an unfinished run does not belong to this command
+    │   └── CollectionError        a collection cannot be opened, read or changed
     ├── SearchError                descriptors that cannot be searched
     ├── MatchError                 evidence or a match model that cannot be read
 
@@ -61,6 +62,10 @@ class StoreError(CopytraceError):
 
 class ResumeError(StoreError):
     """An unfinished run does not belong to this command."""
+
+
+class CollectionError(StoreError):
+    """A collection cannot be opened, read or changed."""
 
 
 class SearchError(CopytraceError, ValueError):

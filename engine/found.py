@@ -56,7 +56,7 @@ class Found:
 
 
 def origin(*files: Descriptors) -> dict[str, str]:
-    """What descriptor files say about how they were made: bundle, precision, descriptors, each only where it is known.
+    """What files and collections say about how they were made: bundle, precision, descriptors, each only where it is known.
 
     Values that differ between the files stand beside each other.
     """

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from .embedder import Damaged, Output, Role
+from .embedder import Damaged, Embedder, Output, Role
 from .errors import BadImageError, ResumeError, StoreError
 from .outputs import DESCRIPTORS, check_output
 from .pipeline import Pipeline, StageTimers
@@ -78,7 +78,7 @@ def embed_source(
     embedder = pipeline.embedder
     output = output or embedder.output_for(role)
     check_output(path, DESCRIPTORS, source.files())
-    attributes = {**embedder.attributes(), "role": role, "output": output, "version": version("copytrace")}
+    attributes = describe_run(embedder, role, output)
     identity = {
         **attributes,
         **embedder.options(),
@@ -106,12 +106,12 @@ def embed_source(
         failed: list[BadImage] = []
         damages: list[BadImage] = []
         for part in _in_order(journal, source):
-            _record(part, failed, damages, on_error)
+            record_slice(part, failed, damages, on_error)
         images, left = source.starting_at(resumed_at), len(source) - resumed_at
         stream = pipeline.embed(images, output, damaged=damaged, timers=timers, count=left)
         with closing(_committed(stream, journal, stamps, timers)) as parts_done:
             for done, part in parts_done:
-                _record(part, failed, damages, on_error)
+                record_slice(part, failed, damages, on_error)
                 progress(done, len(source), len(failed))
         if journal.images != len(source):
             raise StoreError(
@@ -192,7 +192,12 @@ def _committed(
         commit()  # also when interrupted: what is done need not be done again
 
 
-def _record(part: Slice, failed: list[BadImage], damages: list[BadImage], on_error: OnError) -> None:
+def describe_run(embedder: Embedder, role: Role, output: Output) -> dict[str, str]:
+    """How descriptors are made: the attributes of a descriptor file, and of a collection."""
+    return {**embedder.attributes(), "role": role, "output": output, "version": version("copytrace")}
+
+
+def record_slice(part: Slice, failed: list[BadImage], damages: list[BadImage], on_error: OnError) -> None:
     """Add a slice's failures and damage to the lists. Raises: BadImageError at a failure, where none is allowed."""
     failures = [BadImage(name, why) for name, why in part.items if why is not None]
     damaged = [BadImage(*pair) for pair in part.damaged]

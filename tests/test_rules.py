@@ -9,7 +9,7 @@ import pytest
 
 from conftest import ROOT
 
-STAGES = {"read", "infer", "describe", "store", "search", "match", "score"}
+STAGES = {"read", "infer", "describe", "store", "search", "match", "score", "collection"}
 HEAVY = {
     "torch",
     "timm",
@@ -56,9 +56,18 @@ def test_engine_imports_follow_the_rules(path: Path) -> None:
         assert words[:2] not in (["copytrace", "export"], ["copytrace", "train"]), name
         if parts[0] in STAGES and words[:2] == ["copytrace", "engine"] and len(words) > 2:
             assert words[2] not in STAGES - {parts[0]}, f"stage {parts[0]} imports stage {words[2]}"
-            assert words[2] not in {"pipeline", "run", "api", "cli", "embedder", "found", "scoring"}, (
-                f"stage {parts[0]} looks back at {words[2]}"
-            )
+            assert words[2] not in {
+                "pipeline",
+                "run",
+                "api",
+                "cli",
+                "embedder",
+                "found",
+                "scoring",
+                "gathering",
+                "exchange",
+                "searching",
+            }, f"stage {parts[0]} looks back at {words[2]}"
 
 
 def test_imports_go_from_train_over_export_to_engine() -> None:

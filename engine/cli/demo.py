@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .. import api, scoring
+from .. import api, scoring, searching
 from ..embedder import Role
 from ..errors import StoreError
 from ..score import read_labels
@@ -40,8 +40,8 @@ def demo(
             stages[stage] = stages.get(stage, 0.0) + seconds
     submission, pairs, report = (output / name for name in ("fb-isc-submission.h5", "pairs.csv", "report.html"))
     write_submission(output / "queries.h5", output / "references.h5", submission)
-    found = api.search(submission, submission)
-    api.save_pairs(found, pairs)
+    found = searching.search(submission, submission)
+    searching.save_pairs(found, pairs)
     scored = scoring.score_pairs(pairs, PHOTOS / "truth.csv", labels=read_labels(PHOTOS / "edits.csv", "class_name"))
     scoring.save_report(
         scored,

@@ -16,7 +16,7 @@ import typer
 
 from ..errors import CopytraceError
 from ..store.atomic import reason
-from . import convert, dedup, demo, embed, match, score, search, submission
+from . import collection, convert, dedup, demo, embed, match, score, search, submission
 from .console import Interrupted, errors, print_result
 
 # typer brings click's exceptions along, newer versions in a copy of their own: this finds them in either.
@@ -42,6 +42,7 @@ for command in (
     submission.submission,
 ):
     app.command()(command)
+app.add_typer(collection.app, name="collection", no_args_is_help=True)
 for verb in entry_points(group="copytrace.verbs"):  # what training and export add; the engine does not import them
     loaded = verb.load()
     if isinstance(loaded, typer.Typer):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .. import api
+from .. import searching
 from ..arguments import MAX_THREADS
 from ..outputs import PAIRS, check_output
 from .console import print_result
@@ -16,7 +16,7 @@ from .options import number, path
 def search(
     queries: Annotated[Path, typer.Argument(help="Descriptor file of the queries, or a submission.", parser=path)],
     references: Annotated[
-        Path, typer.Argument(help="Descriptor file of the references, or a submission.", parser=path)
+        Path, typer.Argument(help="Descriptor file of the references, a collection, or a submission.", parser=path)
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The pairs.csv to write.", parser=path)],
     top: Annotated[int | None, typer.Option(min=1, help="The best pairs over everything (default: 500000).")] = None,
@@ -33,8 +33,8 @@ def search(
         raise typer.BadParameter("give only one of --top, --k and --max-distance")
     check_output(output, PAIRS, (queries, references))
     start = time.perf_counter()
-    found = api.search(queries, references, top=top, k=k, max_distance=max_distance, threads=threads)
-    api.save_pairs(found, output)
+    found = searching.search(queries, references, top=top, k=k, max_distance=max_distance, threads=threads)
+    searching.save_pairs(found, output)
     seconds = time.perf_counter() - start
     result = {
         "output": str(output),

@@ -25,11 +25,12 @@ def write_descriptors(
     failed: list[tuple[str, str]],
     attributes: Mapping[str, str | int],
     damaged: Sequence[tuple[str, str]] = (),
+    columns: Mapping[str, Sequence[str] | NDArray[np.int64]] | None = None,
 ) -> None:
     """Write a descriptor file whole or not at all.
 
     parts: consecutive (ids, rows [n, D]); shape: (N, D) of all of them together. failed: (id, reason) of images without a row;
-    damaged: of those that are not what they were, with a row or without.
+    damaged: of those that are not what they were, with a row or without. columns: more datasets [N], text or int64.
     Raises: StoreError.
     """
     with new_hdf5(path) as file:
@@ -42,6 +43,9 @@ def write_descriptors(
             start += len(rows)
         file.create_dataset("failed", data=np.array(failed, _REASONS))
         file.create_dataset("damaged", data=np.array(list(damaged), _REASONS))
+        for name, values in (columns or {}).items():
+            kind = np.int64 if isinstance(values, np.ndarray) else _TEXT
+            file.create_dataset(name, (shape[0],), kind, data=values)
         file.attrs.update(attributes)
 
 
@@ -97,6 +101,18 @@ class DescriptorFile:
             return []
         with reading(self.path):
             return [(image.decode(), why.decode()) for image, why in dataset[:].tolist()]
+
+    def column(self, name: str) -> list[str] | list[int] | None:
+        """A dataset [N] of text or whole numbers beside the ids, None where there is none of that kind. Raises: StoreError."""
+        dataset = find_dataset(self._file, name, self.path)
+        if dataset is None or dataset.shape != (len(self.ids),) or dataset.dtype.kind not in "iuOSU":
+            return None
+        check_written(dataset, self.path, name)
+        if dataset.dtype.kind not in "iu":
+            return read_texts(dataset, self.path, name)
+        with reading(self.path):
+            numbers: list[int] = dataset[:].tolist()
+            return numbers
 
     def __enter__(self) -> "DescriptorFile":
         return self

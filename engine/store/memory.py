@@ -7,7 +7,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .reading import Rows
+
+class Sliced(Protocol):
+    """An array or a dataset [N, D], read slice by slice."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __getitem__(self, rows: slice, /) -> Any: ...
 
 
 class Descriptors(Protocol):
@@ -18,7 +24,7 @@ class Descriptors(Protocol):
     @property
     def ids(self) -> list[str]: ...
     @property
-    def descriptors(self) -> Rows | NDArray[np.float32]: ...
+    def descriptors(self) -> Sliced: ...
     @property
     def attributes(self) -> Mapping[str, object]: ...
 

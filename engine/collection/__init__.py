@@ -1,0 +1,14 @@
+"""Collections: one folder (``refs.ct``) with everything known about a set of references, and the only truth about it.
+
+Rows and blobs lie in append-only segment files, memory-mapped by what scans them; an SQLite catalogue says which of them count.
+Checksums are compared whenever a row, a blob or an entry of the catalogue is read, so a flipped byte ends in an error.
+"""
+
+from .collection import Collection
+from .folder import is_collection
+from .incoming import Blob, check_id
+from .metadata_file import read_metadata
+from .records import WHOLE, Reference
+from .rows import Descriptors
+
+__all__ = ["WHOLE", "Blob", "Collection", "Descriptors", "Reference", "check_id", "is_collection", "read_metadata"]

@@ -1,0 +1,261 @@
+"""The catalogue: an SQLite file that says which rows of the segments count, and for which reference.
+
+Write-ahead log and full synchronisation: what a transaction has committed survives a kill and a power cut. What is read is
+compared with its seal, so that damage ends in an error and never in another answer.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import CollectionError
+from .records import BlobRecord, Record, Segment, property_seal
+from .schema import migrate, read_format
+
+FILE_NAME = "catalogue.sqlite"
+BUSY_SECONDS = 30.0
+_COLUMNS = ", ".join(Record._fields)
+_RECORD = f"SELECT {_COLUMNS}, seal FROM reference"
+_BLOB = f"SELECT {', '.join(BlobRecord._fields)} FROM blob"
+
+
+class Catalogue:
+    """One connection. Everything but the transactions themselves belongs within ``reading`` or ``changing``.
+
+    Raises: CollectionError for what is no catalogue, is damaged, or of a newer format; sqlite3.Error.
+    """
+
+    def __init__(self, path: Path, *, write: bool, name: str = FILE_NAME) -> None:
+        self.path = path
+        self._connection = _connect(path / name, write)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def format(self) -> int:
+        """The format number; 0 where the collection was never finished being made."""
+        return read_format(self._connection, self.path)
+
+    def migrate(self, properties: Mapping[str, Any] | None = None) -> None:
+        """Make the tables, or bring those of an older format to today's; all of it or nothing."""
+        (reader,) = self._connection.execute("PRAGMA query_only").fetchone()
+        self._connection.execute("PRAGMA query_only = OFF")
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        with self.changing():
+            migrate(self._connection, self.format())
+            self.set_properties(properties or {})
+        self._connection.execute(f"PRAGMA query_only = {reader}")
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that is read inside is of one moment."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """One transaction: all that is written inside is on the disk when it ends, or none of it."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def fold(self) -> None:
+        """Bring the write-ahead log into the file, so that nothing of what was deleted stays in it."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def copy_to(self, file: Path) -> None:
+        """Write the catalogue as it is at this moment to a new file."""
+        target = sqlite3.connect(file)
+        try:
+            self._connection.backup(target)
+        finally:
+            target.close()
+
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong with its own file."""
+        found = [line for (line,) in self._connection.execute("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
+    def properties(self) -> dict[str, Any]:
+        found = {}
+        for name, value, seal in self._connection.execute("SELECT name, value, seal FROM property"):
+            if property_seal(name, value) != seal:
+                raise self._damaged(f"the property {name!r}")
+            found[name] = json.loads(value)
+        return found
+
+    def set_properties(self, values: Mapping[str, Any]) -> None:
+        rows = [(name, json.dumps(value, ensure_ascii=False, sort_keys=True)) for name, value in values.items()]
+        sealed = [(name, value, property_seal(name, value)) for name, value in rows]
+        self._connection.executemany("INSERT OR REPLACE INTO property VALUES (?, ?, ?)", sealed)
+
+    def segments(self) -> list[Segment]:
+        """All segment files, in the order of their numbers."""
+        found, seals = [], 0
+        rows = self._connection.execute("SELECT number, kind, length, live, seal FROM segment ORDER BY number")
+        for *values, seal in rows:
+            segment = Segment(*values)
+            if segment.seal() != seal:
+                raise self._damaged(f"segment {segment.number}")
+            found.append(segment)
+            seals += seal
+        self._check_total("segment", len(found), seals)
+        return found
+
+    def save_segments(self, segments: Iterable[Segment]) -> None:
+        """Let these be the segments."""
+        rows = [(*segment, segment.seal()) for segment in segments]
+        self._connection.execute("DELETE FROM segment")
+        self._connection.executemany("INSERT INTO segment VALUES (?, ?, ?, ?, ?)", rows)
+        following = max([self.next_number("segment"), *(row[0] + 1 for row in rows)])
+        values = (len(rows), sum(row[-1] for row in rows), following)
+        self._connection.execute("UPDATE total SET rows = ?, seals = ?, next = ? WHERE name = 'segment'", values)
+
+    def next_number(self, name: str) -> int:
+        """The first number that no segment, or no reference, has ever had."""
+        return self._total(name)[2]
+
+    def count(self) -> int:
+        """How many references there are."""
+        return self._total("reference")[0]
+
+    def records(self) -> Iterator[Record]:
+        """All references in the order of their ids (by code point); the last step makes sure that none was missing."""
+        count = seals = 0
+        for row in self._connection.execute(f"{_RECORD} ORDER BY id"):
+            yield self._record(row)
+            count += 1
+            seals += row[-1]
+        self._check_total("reference", count, seals)
+
+    def page(self, after: str | None, limit: int) -> list[Record]:
+        """The next ``limit`` references behind an id."""
+        where = "" if after is None else "WHERE id > ?"
+        values = (limit,) if after is None else (after, limit)
+        return [self._record(row) for row in self._connection.execute(f"{_RECORD} {where} ORDER BY id LIMIT ?", values)]
+
+    def find(self, ids: Iterable[str]) -> Iterator[Record]:
+        """Those of the ids that are there, in the order given."""
+        for name in ids:
+            row = self._connection.execute(f"{_RECORD} WHERE id = ?", (name,)).fetchone()
+            if row is not None:
+                yield self._record(row)
+
+    def records_in(self, segment: int) -> list[Record]:
+        """The references whose rows are in a segment, in the order of the rows."""
+        found = self._connection.execute(f"{_RECORD} WHERE segment = ? ORDER BY row", (segment,))
+        return [self._record(row) for row in found]
+
+    def insert(self, records: Sequence[Record], blobs: Sequence[BlobRecord]) -> None:
+        rows = [(*record, record.seal()) for record in records]
+        places = ", ".join("?" * len(Record._fields))
+        self._connection.executemany(f"INSERT INTO reference ({_COLUMNS}, seal) VALUES ({places}, ?)", rows)
+        self._connection.executemany("INSERT INTO blob VALUES (?, ?, ?, ?, ?, ?, ?)", blobs)
+        change = (len(rows), sum(row[-1] for row in rows), max((row[0] + 1 for row in rows), default=0))
+        self._connection.execute(
+            "UPDATE total SET rows = rows + ?, seals = seals + ?, next = max(next, ?) WHERE name = 'reference'", change
+        )
+
+    def delete(self, records: Sequence[Record]) -> None:
+        """Forget references and their blobs."""
+        numbers = [(record.number,) for record in records]
+        self._connection.executemany("DELETE FROM blob WHERE reference = ?", numbers)
+        self._connection.executemany("DELETE FROM reference WHERE number = ?", numbers)
+        change = (len(records), sum(record.seal() for record in records))
+        self._connection.execute("UPDATE total SET rows = rows - ?, seals = seals - ? WHERE name = 'reference'", change)
+
+    def move(self, places: Iterable[tuple[int, int, int]]) -> None:
+        """(segment, row, number of the reference): rows that lie elsewhere now."""
+        self._connection.executemany("UPDATE reference SET segment = ?, row = ? WHERE number = ?", places)
+
+    def set_metadata(self, record: Record, metadata: str) -> None:
+        changed = record._replace(metadata=metadata)
+        values = (metadata, changed.seal(), record.number)
+        self._connection.execute("UPDATE reference SET metadata = ?, seal = ? WHERE number = ?", values)
+        difference = changed.seal() - record.seal()
+        self._connection.execute("UPDATE total SET seals = seals + ? WHERE name = 'reference'", (difference,))
+
+    def blob_of(self, number: int, kind: str) -> BlobRecord | None:
+        row = self._connection.execute(f"{_BLOB} WHERE reference = ? AND kind = ?", (number, kind)).fetchone()
+        return None if row is None else BlobRecord(*row)
+
+    def blobs_of(self, number: int) -> list[BlobRecord]:
+        rows = self._connection.execute(f"{_BLOB} WHERE reference = ? ORDER BY kind", (number,))
+        return [BlobRecord(*row) for row in rows]
+
+    def blobs(self) -> Iterator[BlobRecord]:
+        return (BlobRecord(*row) for row in self._connection.execute(f"{_BLOB} ORDER BY reference, kind"))
+
+    def blobs_in(self, segment: int) -> list[BlobRecord]:
+        """The blobs in a segment, in the order of their places."""
+        rows = self._connection.execute(f"{_BLOB} WHERE segment = ? ORDER BY offset", (segment,))
+        return [BlobRecord(*row) for row in rows]
+
+    def move_blobs(self, places: Iterable[tuple[int, int, int, str]]) -> None:
+        """(segment, offset, number of the reference, kind): blobs that lie elsewhere now."""
+        self._connection.executemany("UPDATE blob SET segment = ?, offset = ? WHERE reference = ? AND kind = ?", places)
+
+    def _record(self, row: tuple[Any, ...]) -> Record:
+        record = Record(*row[:-1])
+        if record.seal() != row[-1]:
+            raise self._damaged(f"what it says of the reference {record.id!r}")
+        return record
+
+    def _total(self, name: str) -> tuple[int, int, int]:
+        row = self._connection.execute("SELECT rows, seals, next FROM total WHERE name = ?", (name,)).fetchone()
+        if row is None or not all(isinstance(value, int) for value in row):
+            raise self._damaged(f"the total of its {name}s")
+        return row[0], row[1], row[2]
+
+    def _check_total(self, name: str, count: int, seals: int) -> None:
+        expected = self._total(name)
+        if (count, seals) != expected[:2]:
+            raise self._damaged(f"{name}s have changed or gone: {count} are there, {expected[0]} should be")
+
+    def _damaged(self, what: str) -> CollectionError:
+        return CollectionError(f"{self.path}: its catalogue is damaged: {what}; restore a backup")
+
+
+def _connect(file: Path, write: bool) -> sqlite3.Connection:
+    """A connection that never makes the file; a reader's cannot write."""
+    uri = file.resolve().as_uri()
+    connection = _open(f"{uri}?mode=rw")
+    try:
+        if write:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(
+                "PRAGMA secure_delete = ON"
+            )  # what is deleted is gone from the file, not only from lists
+            return connection
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return connection
+    except sqlite3.OperationalError:
+        connection.close()
+        if write or _log_bytes(file):
+            raise
+    # On a disk that cannot be written to there is no place for the log's index, and nothing can change either.
+    return _open(f"{uri}?mode=ro&immutable=1")
+
+
+def _open(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def _log_bytes(file: Path) -> int:
+    log = file.with_name(file.name + "-wal")
+    return log.stat().st_size if log.exists() else 0

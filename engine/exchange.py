@@ -1,0 +1,160 @@
+"""Joins collections and descriptor files: what one holds becomes the other."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .collection import Collection, check_id
+from .errors import CollectionError
+from .gathering import open_collection
+from .outputs import DESCRIPTORS, check_output
+from .store import DescriptorFile, open_descriptors, write_descriptors
+
+_ROWS = 4096
+_KEPT = ("space", "recipe", "bundle", "bundle_name", "precision", "output", "version")
+_MOVED = ("method1", "method2")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of the rows of a descriptor file."""
+
+    rows: int
+    added: int
+    replaced: int
+    unchanged: int
+
+
+def export_descriptors(collection: Collection, path: str | os.PathLike[str]) -> int:
+    """Write all references to a descriptor file, in the order of ids; returns how many.
+
+    The rows are those of the whole pictures; other views and blobs stay behind. Beside them: ``sha256`` (empty where unknown),
+    ``size`` (-1 where unknown) and ``metadata`` (JSON).
+    Raises: CollectionError; StoreError.
+    """
+    path = Path(path)
+    check_output(path, DESCRIPTORS, collection.path.iterdir())
+    references, descriptors = collection.contents()
+    columns: dict[str, list[str] | NDArray[np.int64]] = {
+        "sha256": [reference.sha256 or "" for reference in references],
+        "size": np.asarray([-1 if r.size is None else r.size for r in references], np.int64),
+        "metadata": [json.dumps(reference.metadata, ensure_ascii=False) for reference in references],
+    }
+    attributes: dict[str, str | int] = {**collection.attributes, "role": "reference"}
+    write_descriptors(
+        path, descriptors.blocks(), (len(references), collection.dimension), [], attributes, columns=columns
+    )
+    return len(references)
+
+
+def import_descriptors(
+    path: str | os.PathLike[str], collection: str | os.PathLike[str], *, replace: bool = False
+) -> Imported:
+    """Add the rows of a descriptor file of references to a collection, which is made where there is none.
+
+    A row that is there under the same id is left as it is, so an interrupted import is gone on with by the same call. Another
+    row under an id that is there is an error, before anything is changed, or with ``replace`` takes its place.
+    Raises: CollectionError; StoreError.
+    """
+    with open_descriptors(path, "reference") as file:
+        attributes = _attributes(file)
+        _check_rows(file)
+        with open_collection(collection, file.descriptors.shape[1], attributes) as target:
+            rows = _FileRows(file, target)
+            if rows.changed and not replace:
+                more = f" and {len(rows.changed) - 1} more" if len(rows.changed) > 1 else ""
+                raise CollectionError(
+                    f"{target.path}: {min(rows.changed)!r}{more} is there with another descriptor; "
+                    "--replace (replace=True) takes the new"
+                )
+            for start in range(0, len(file.ids), _ROWS):
+                rows.add(start)
+            replaced = len(rows.changed)
+            return Imported(len(file.ids), rows.added, replaced, len(file.ids) - rows.added - replaced)
+
+
+class _FileRows:
+    """The rows of a descriptor file, compared with those of the collection that they are to go into."""
+
+    def __init__(self, file: DescriptorFile, target: Collection) -> None:
+        self.added = 0
+        self.changed: set[str] = set()
+        self._file = file
+        self._target = target
+        self._columns = {name: file.column(name) for name in ("sha256", "size", "metadata")}
+        references, kept = target.contents()
+        self._known = {reference.id: reference.metadata for reference in references}
+        places = {name: i for i, name in enumerate(kept.ids)}
+        for start in range(0, len(file.ids), _ROWS):
+            ids, rows = _block(file, start)
+            old = [(i, places[name]) for i, name in enumerate(ids) if name in places]
+            mine, theirs = np.asarray(old, np.int64).reshape(-1, 2).T
+            different = (rows[mine] != kept.take(theirs)).any(axis=1)
+            self.changed.update(ids[i] for i in mine[different].tolist())
+
+    def add(self, start: int) -> None:
+        """Add what is new in the block that begins there."""
+        ids, rows = _block(self._file, start)
+        new = [i for i, name in enumerate(ids) if name not in self._known or name in self.changed]
+        names = [ids[i] for i in new]
+        try:
+            self._target.add(
+                names,
+                rows[new],
+                sha256=[self._value("sha256", start + i) or None for i in new],
+                sizes=[None if (size := self._value("size", start + i)) is None or size < 0 else size for i in new],
+                metadata=[self._metadata(start + i) for i in new],
+                replace=True,
+            )
+        except ValueError as error:
+            raise CollectionError(f"{self._file.path}: {error}") from None
+        self.added += sum(name not in self._known for name in names)
+
+    def _value(self, column: str, row: int) -> Any:
+        values = self._columns[column]
+        return None if values is None else values[row]
+
+    def _metadata(self, row: int) -> Mapping[str, Any] | None:
+        """What the file says, or else what is there already."""
+        text = self._value("metadata", row)
+        if text is None:
+            return self._known.get(self._file.ids[row])
+        try:
+            values = json.loads(text)
+        except (TypeError, ValueError, RecursionError):
+            values = None
+        if not isinstance(values, dict):
+            raise CollectionError(f"{self._file.path}: the metadata of {self._file.ids[row]!r} is no JSON object")
+        return values
+
+
+def _block(file: DescriptorFile, start: int) -> tuple[list[str], NDArray[np.float32]]:
+    with np.errstate(over="ignore"):
+        return file.ids[start : start + _ROWS], np.asarray(file.descriptors[start : start + _ROWS], np.float32)
+
+
+def _check_rows(file: DescriptorFile) -> None:
+    """Before anything is made or changed. Raises: CollectionError for ids and rows that no collection keeps."""
+    if len(set(file.ids)) < len(file.ids):
+        raise CollectionError(f"{file.path}: an id is there twice")
+    for start in range(0, len(file.ids), _ROWS):
+        ids, rows = _block(file, start)
+        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(bad):
+            raise CollectionError(f"{file.path}: the descriptor of {ids[bad[0]]!r} has NaN or infinite values")
+        for name in ids:
+            check_id(name)
+
+
+def _attributes(file: DescriptorFile) -> dict[str, str]:
+    """How the rows were made. Raises: CollectionError when they are not those of references."""
+    attributes = {name: str(file.attributes[name]) for name in _KEPT if name in file.attributes}
+    if file.attributes.get("role") == "query" or attributes.get("output") in _MOVED:
+        raise CollectionError(f"{file.path}: holds queries; a collection is of references")
+    return attributes

@@ -1,0 +1,113 @@
+"""Searching files and collections: what is behind ``copytrace search``."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arguments import MAX_THREADS, file_path, number, whole_number
+from .collection import Collection
+from .embedder import Role
+from .errors import SearchError
+from .found import Found, origin
+from .outputs import PAIRS, check_output
+from .score import write_pairs
+from .search import id_ranks, nearest_pairs, pairs_within, top_pairs
+from .store import DescriptorArray, DescriptorFile, check_comparable, in_memory, open_descriptors
+from .store.atomic import replacing
+
+DEFAULT_TOP = 500_000
+PathLike = str | os.PathLike[str]
+Searchable = PathLike | NDArray[np.float32] | tuple[Iterable[str | int], NDArray[np.float32]]
+"""A descriptor file, descriptors float32 [N, D], or (ids [N], descriptors)."""
+
+
+class CollectionRows:
+    """The whole pictures of a collection at one moment, to be searched like a descriptor file."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.path = collection.path
+        self.attributes = collection.attributes
+        self.descriptors = collection.descriptors()
+        self.ids = self.descriptors.ids
+
+    def __enter__(self) -> "CollectionRows":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def search(
+    queries: Searchable,
+    references: Searchable | Collection,
+    *,
+    top: int | None = None,
+    k: int | None = None,
+    max_distance: float | None = None,
+    threads: int | None = None,
+) -> Found:
+    """Search references, a descriptor file or a collection, with a descriptor file of queries; references are read by blocks.
+
+    Either may be an array float32 [N, D], whose ids are then the row numbers, or a pair (ids, array), instead of a path.
+    Give one of ``top`` (the best pairs over everything, the default with 500,000), ``k`` or ``max_distance``.
+    Raises: StoreError, SearchError; ComparisonError, which is both, for files that do not belong together; ValueError or
+    TypeError for arguments that are not allowed.
+    """
+    if sum(value is not None for value in (top, k, max_distance)) > 1:
+        raise ValueError("give only one of top, k and max_distance")
+    top = None if top is None else whole_number("top", top, 1)
+    k = None if k is None else whole_number("k", k, 1)
+    max_distance = None if max_distance is None else number("max_distance", max_distance, 0.0)
+    threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
+    with _opened("queries", queries, "query") as q, _open_references(references) as r:
+        check_comparable(q, r)
+        a, b, query_ranks, reference_ranks = q.descriptors, r.descriptors, _ranks(q.ids, q.path), _ranks(r.ids, r.path)
+        if k is not None:
+            pairs = nearest_pairs(a, b, k, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
+        elif max_distance is not None:
+            limit = max_distance
+            pairs = pairs_within(a, b, limit, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
+        else:
+            count = DEFAULT_TOP if top is None else top
+            pairs = top_pairs(a, b, count, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
+        return Found(pairs, q.ids, r.ids, origin(q, r))
+
+
+def _open_references(given: Searchable | Collection) -> DescriptorFile | DescriptorArray | CollectionRows:
+    """A folder is taken for a collection. Raises: StoreError, TypeError, ValueError."""
+    if isinstance(given, Collection):
+        return CollectionRows(given)
+    if isinstance(given, str | os.PathLike) and file_path("references", given).is_dir():
+        with Collection.open(given) as collection:
+            return CollectionRows(collection)
+    return _opened("references", given, "reference")
+
+
+def _opened(name: str, given: Searchable, role: Role) -> DescriptorFile | DescriptorArray:
+    if isinstance(given, str | os.PathLike):
+        return open_descriptors(file_path(name, given), role)
+    if isinstance(given, tuple) and len(given) == 2:
+        return in_memory(name, given[1], given[0])
+    return in_memory(name, given)
+
+
+def _ranks(ids: list[str], path: Path | str) -> NDArray[np.int64]:
+    try:
+        return id_ranks(ids)
+    except SearchError as error:
+        raise SearchError(f"{path}: {error}") from None
+
+
+def save_pairs(found: Found, path: PathLike) -> None:
+    """Write ``pairs.csv`` whole or not at all.
+
+    Raises: StoreError, also when there is a file of another kind at ``path``.
+    """
+    if not isinstance(found, Found):
+        raise TypeError(f"found must be what search gives, not {type(found).__name__}")
+    path = file_path("path", path)
+    check_output(path, PAIRS)
+    with replacing(path) as temporary:
+        write_pairs(temporary, found.queries(), found.references(), found.pairs.scores)
