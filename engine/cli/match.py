@@ -16,7 +16,8 @@ from ..bundle import DEFAULT_BUNDLE
 from ..errors import MatchError
 from ..manifest import Precision
 from ..match.report import render_report
-from ..matching import CANDIDATES, Match, Matched, Matcher, Mode
+from ..matches import Match, Matched
+from ..matching import CANDIDATES, Matcher, Mode
 from ..outputs import EVIDENCE, PAIRS, REPORT, check_output
 from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Source, open_source
 from ..references import References
