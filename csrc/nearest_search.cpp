@@ -20,7 +20,7 @@ class Shortlist {
  public:
   Shortlist(std::size_t k, const References& references, double query_square, float& threshold)
       : k_(k),
-        full_(k + std::max<std::size_t>(k / 4, 32)),
+        full_(k + std::max<std::size_t>(k / 2, 32)),
         references_(&references),
         square_(query_square),
         threshold_(&threshold) {}
