@@ -67,7 +67,7 @@ def test_what_embed_writes(tmp_path: Path, kind: str) -> None:
     run("embed", PHOTOS / "queries", "-o", tmp_path / "q.h5", "--descriptors", kind, "--precision", "float32")
     import h5py
 
-    dimension = Bundle().networks("float32")[0].dimension
+    dimension = len(Bundle().projection.mean)
     with h5py.File(tmp_path / "q.h5") as file:
         assert file["descriptors"].shape == (140, dimension if kind == "raw" else 256)
         assert file.attrs["output"] == kind and file.attrs["precision"] == "float32"

@@ -187,7 +187,7 @@ def test_a_result_for_each_image_in_order(engine: Engine, tmp_path: Path) -> Non
         assert "No such file" in str(each[3].reason) and "empty" in str(each[5].reason)
         assert "limit" in str(each[7].reason)
     assert engine.embed_each([]) == [] and len(engine.embed_each(good)) == 1
-    assert engine.embed_each(good, output="raw")[0].row.shape == (256,)  # type: ignore[union-attr]
+    assert engine.embed_each(good, output="raw")[0].row.shape == engine.bundle.projection.mean.shape  # type: ignore[union-attr]
     with pytest.raises(BadImageError, match="image 1: not an image"):
         engine.embed(mixed)
     with pytest.raises(TypeError, match="image 1 must be"):
