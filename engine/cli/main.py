@@ -69,7 +69,9 @@ def options(
 def main() -> None:
     """Run the command line; the entry point of the console script."""
     warnings.showwarning = _warn
-    warnings.filterwarnings("always", module=r"copytrace\.")  # ours are for the user, whatever the environment says
+    warnings.filterwarnings(
+        "always", category=UserWarning, module=r"copytrace\."
+    )  # for the user, whatever the environment says
     warnings.filterwarnings("ignore", module="PIL")  # odd images end as a record in the output, not as a warning
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
