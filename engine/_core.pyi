@@ -29,6 +29,9 @@ class Bank:
         threads: int = 1,
         isa: str = "auto",
     ) -> NDArray[np.float32]: ...
+    def background_scores(
+        self, queries: NDArray[np.float32], n: int, *, threads: int = 1, isa: str = "auto"
+    ) -> NDArray[np.float64]: ...
 
 def describe_queries(
     projection: Projection,

@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 import threading
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from copytrace.engine import _core
-from copytrace.engine.describe import reference
+from copytrace.engine.describe import Describer, Normalisation, Projection, reference
 
 ISAS = _core.instruction_sets()
 SIZES = [(1, 1, 1), (7, 17, 5), (12, 33, 32), (13, 255, 33), (33, 64, 31), (100, 40, 255), (3, 1280, 256)]
@@ -180,6 +181,76 @@ def test_query_equal_to_all_bank_rows_takes_no_direction(method: int) -> None:
     row = unit(np.ones((1, 8)))
     result = _core.Bank(np.repeat(row, 5, axis=0)).normalise(row, method=method, beta=2.0)
     np.testing.assert_allclose(result, row * (3.0 if method == 1 else 1.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("rows", "bank_rows", "size"), SIZES)
+@pytest.mark.parametrize("n", [1, 3, 2000])
+def test_background_scores(isa: str, rows: int, bank_rows: int, size: int, n: int) -> None:
+    rng = np.random.default_rng(bank_rows)
+    bank, queries = unit(rng.standard_normal((bank_rows, size))), rng.standard_normal((rows, size)).astype(np.float32)
+    result = _core.Bank(bank).background_scores(queries, n, threads=2, isa=isa)
+    assert result.dtype == np.float64 and result.shape == (rows,)
+    np.testing.assert_allclose(result, reference.background_scores(queries, bank, n), rtol=1e-5, atol=1e-5)
+
+
+def test_score_normalisation_by_hand() -> None:
+    """Two queries, three bank rows: the nearer two count."""
+    bank = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
+    queries = np.array([[1, 0], [0, -1]], np.float32)
+    background = reference.background_scores(queries, bank, 2)
+    np.testing.assert_allclose(background, [-(0 + 2) / 2, -(2 + 2) / 2])
+    scores = reference.normalise_scores(np.array([-0.5, -0.25, -0.1]), np.array([1, 0, 1]), background, 0.5)
+    np.testing.assert_allclose(scores, [-0.5 + 1.0, -0.25 + 0.5, -0.1 + 1.0])
+    for call, word in (
+        (lambda: reference.background_scores(queries, bank, 0), "n must be"),
+        (lambda: _core.Bank(bank).background_scores(queries, 0), "n must be"),
+        (lambda: _core.Bank(bank).background_scores(queries * np.nan, 1), "NaN"),
+        (lambda: reference.background_scores(queries * np.nan, bank, 1), "NaN"),
+        (lambda: reference.normalise_scores(scores, np.zeros(3, np.int64), background, np.nan), "alpha"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            call()
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_the_describer_has_both_normalisations_or_says_what_is_missing(backend: Literal["native", "numpy"]) -> None:
+    rng = np.random.default_rng(0)
+    parts, bank = Projection(*projection(rng, 20, 8)), unit(rng.standard_normal((50, 8)))
+    raw = rng.standard_normal((5, 20)).astype(np.float32)
+    describer, without = Describer(parts, bank, backend=backend), Describer(parts, backend=backend)
+    queries = describer.project(raw)
+    expected = reference.background_scores(queries, bank, 3)
+    np.testing.assert_allclose(describer.background_scores(queries, 3), expected, rtol=1e-5)
+    for call in (
+        lambda: without.background_scores(queries, 3),
+        lambda: without.describe_queries(raw, Normalisation(1, 2.0)),
+    ):
+        with pytest.raises(ValueError, match="needs a bank"):
+            call()
+
+
+MEMORY = """
+import gc, os, numpy as np
+from copytrace.engine import _core
+def used():
+    gc.collect()
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+rows = np.random.default_rng(0).random((60_000, 256), dtype=np.float32)
+start = used()
+bank = _core.Bank(rows)
+bank.nearest(rows[:3].copy(), 5)
+after_bank = used()
+references = _core.References(rows)
+references.within(rows[:3].copy(), 0.1)
+print((after_bank - start) / rows.nbytes, (used() - after_bank) / rows.nbytes)
+"""
+
+
+@pytest.mark.skipif("avx512vnni" not in ISAS, reason="float32 is what is scanned on this processor")
+def test_no_float_copy_beside_what_is_scanned_in_bytes() -> None:
+    result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert all(float(share) <= 1.6 for share in result.stdout.split()), result.stdout
 
 
 def bad_projections() -> list[tuple[tuple[np.ndarray, ...], str]]:

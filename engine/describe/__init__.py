@@ -4,5 +4,6 @@ Written twice: ``reference`` is plain numpy and defines what is correct, the nat
 """
 
 from .describer import Describer, Normalisation, Projection
+from .reference import normalise_scores
 
-__all__ = ["Describer", "Normalisation", "Projection"]
+__all__ = ["Describer", "Normalisation", "Projection", "normalise_scores"]

@@ -1,7 +1,7 @@
 """Raw embeddings to final descriptors, by the native core or by the numpy definition."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from . import reference
 
 Float32 = NDArray[np.float32]
 Backend = Literal["native", "numpy"]
+Bank = TypeVar("Bank", Float32, _core.Bank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Describer:
         self, projection: Projection, bank: Float32 | None = None, *, backend: Backend = "native", threads: int = 1
     ) -> None:
         self._projection = projection
-        self._bank = bank
+        self._bank = bank if backend == "numpy" else None  # the native core keeps rows of its own
         self.backend = backend
         self._threads = threads
         if backend == "native":
@@ -69,21 +70,18 @@ class Describer:
 
         Raises: ValueError when there is no bank, on wrong shapes or dtypes and on NaN.
         """
-        if self._bank is None:
-            raise ValueError("query normalisation needs a bank, and there is none")
         if self.backend == "numpy":
             return reference.normalise(
                 self.project(raw),
-                self._bank,
+                _present(self._bank),
                 method=how.method,
                 beta=how.beta,
                 cosines=how.cosines,
                 directions=how.directions,
             )
-        assert self._core_bank is not None
         return _core.describe_queries(
             self._core,
-            self._core_bank,
+            _present(self._core_bank),
             raw,
             method=how.method,
             beta=how.beta,
@@ -91,3 +89,18 @@ class Describer:
             directions=how.directions,
             threads=self._threads,
         )
+
+    def background_scores(self, queries: Float32, n: int) -> NDArray[np.float64]:
+        """What queries score on average with their n nearest bank rows: descriptors [N, D] -> [N].
+
+        For ``normalise_scores``. Raises: ValueError when there is no bank, on wrong shapes or dtypes and on NaN.
+        """
+        if self.backend == "numpy":
+            return reference.background_scores(queries, _present(self._bank), n)
+        return _present(self._core_bank).background_scores(queries, n, threads=self._threads)
+
+
+def _present(bank: Bank | None) -> Bank:
+    if bank is None:
+        raise ValueError("normalisation needs a bank, and there is none")
+    return bank

@@ -61,3 +61,22 @@ def normalise(
     away = q[:, None, :] - bank[rows[:, :directions]].astype(np.float64)
     mean = np.stack([_unit(differences).mean(axis=0) for differences in away]) if len(q) else q
     return np.asarray(q + strength * _unit(mean), np.float32)
+
+
+def background_scores(queries: Float32, bank: Float32, n: int) -> Float64:
+    """Mean of s(q, t) = -|q - t|^2 over the n nearest bank rows t (all, if fewer) of every query: [N, D], [M, D] -> [N].
+
+    What a query scores with images that it has nothing to do with.
+    """
+    if n < 1:
+        raise ValueError("n must be at least 1")
+    _, rows = nearest(queries, bank, min(n, len(bank)))
+    squares = [((q - bank[row].astype(np.float64)) ** 2).sum(1) for q, row in zip(queries, rows, strict=True)]
+    return np.array([-square.mean() for square in squares], np.float64)
+
+
+def normalise_scores(scores: Float64, queries: NDArray[np.int64], background: Float64, alpha: float) -> Float64:
+    """s - alpha mean(s(q, t_1..t_n)) for every pair: scores [P], the query's row of each [P], background [N] -> [P]."""
+    if not np.isfinite(alpha):
+        raise ValueError("alpha must be finite")
+    return scores - alpha * background[queries]
