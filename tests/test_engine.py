@@ -77,7 +77,7 @@ def test_query_descriptors_lie_farther_out(engine: Engine) -> None:
     paths = sorted((PHOTOS / "queries").glob("*.jpg"))[:5]
     assert (np.linalg.norm(engine.embed(paths, role="query"), axis=1) > 1.2).all()
     assert np.allclose(np.linalg.norm(engine.embed(paths), axis=1), 1, atol=1e-5)
-    assert engine.embed(paths, output="raw").shape == (5, engine.bundle.networks("int8")[0].dimension)
+    assert engine.embed(paths, output="raw").shape == (5, len(engine.bundle.projection.mean))
 
 
 def test_the_default_bundle_is_small_and_described() -> None:
@@ -89,6 +89,8 @@ def test_the_default_bundle_is_small_and_described() -> None:
     assert {entry.file for entry in bundle.manifest.files} == {path.name for path in files} - {
         "manifest.json",
         "MODEL_CARD.md",
+        "matching.json",
+        "quantisers.npz",
     }
 
 

@@ -1,7 +1,6 @@
 """Files with changed bytes: a CopytraceError or the right answer, nothing else, from whatever reads them."""
 
 import io
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from copytrace.engine import (
-    DEFAULT_BUNDLE,
     Bundle,
     BundleError,
     CopytraceError,
@@ -24,7 +22,7 @@ from copytrace.engine import (
 )
 from copytrace.engine.store import Journal, Slice, write_descriptors
 
-from bundle_files import rehash
+from bundle_files import rehash, small_bundle
 
 CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=4)
 CUT = st.floats(0, 1)
@@ -100,12 +98,7 @@ def test_journals(tmp_path: Path, changes: list[tuple[float, int]], cut: float) 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     """A bundle with a small projection and bank, so that a changed byte is often one of their headers'."""
-    folder = Path(shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle"))
-    np.savez(folder / "projection.npz", mean=ROWS[0], components=ROWS, eigenvalues=np.ones(6, np.float32))
-    np.save(folder / "bank.npy", ROWS)
-    for name in ("projection.npz", "bank.npy"):
-        rehash(folder, name)
-    return folder
+    return small_bundle(tmp_path / "bundle")
 
 
 @pytest.mark.parametrize("name", ["projection.npz", "bank.npy"])

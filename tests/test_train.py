@@ -8,9 +8,9 @@ import onnx
 import pytest
 import torch
 
-from copytrace.engine import DEFAULT_BUNDLE, Bundle, CopytraceError, Engine, StoreError
+from copytrace.engine import Bundle, CopytraceError, Engine, StoreError
 from copytrace.engine.read import decode
-from copytrace.export.bundle import BundleParts, NetworkParts, parts_of, write_bundle
+from copytrace.export.bundle import parts_of, write_bundle
 from copytrace.export.int8 import quantize_int8
 from copytrace.export.onnx import ParityError, check_parity, cosines, export_onnx, run_onnx
 from copytrace.export.stem import widen
@@ -158,17 +158,7 @@ def test_backbones_and_their_weights(tmp_path: Path) -> None:
 
 def test_writing_and_reading_a_bundle(tmp_path: Path) -> None:
     source = Bundle()
-    p = source.projection
-    parts = BundleParts(
-        name="copy",
-        networks=[NetworkParts("descriptor", 224, 4, {"int8": DEFAULT_BUNDLE / "int8.onnx"})],
-        mean=p.mean,
-        components=p.components,
-        eigenvalues=p.eigenvalues,
-        bank=source.bank[:10],
-        normalisation=source.manifest.normalisation.model_dump(),
-        origin={},
-    )
+    parts = replace(parts_of(source), name="copy", bank=source.bank[:10], origin={})
     write_bundle(parts, tmp_path / "b")
     bundle = Bundle(tmp_path / "b")
     assert bundle.networks("int8")[0].batch == 4 and (bundle.bank == source.bank[:10]).all()

@@ -1,4 +1,4 @@
-"""The model that ships with the package: how it is trained, and the torch network that it is."""
+"""The model that ships with the package: the torch network that its first member is."""
 
 import onnx
 import torch
@@ -13,9 +13,9 @@ from .settings import Settings
 
 
 def default_network() -> DescriptorNetwork:
-    """The default bundle's network in torch: its trunk is the backbone's own, its head is read from the float32 ONNX file."""
+    """The default bundle's first network in torch: its trunk is the backbone's own, its head comes from the ONNX file."""
     bundle = Bundle()
-    settings = Settings.from_dict(bundle.manifest.origin["settings"])
+    settings = Settings.from_dict(bundle.manifest.origin["ensemble"][0]["origin"]["settings"])
     backbone, scale = create_backbone(settings.backbone, settings.weights)
     tensors = onnx.load(bundle.networks("float32")[0].path).graph.initializer
     state = {

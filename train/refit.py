@@ -26,6 +26,9 @@ from .validation import folder_pair
 
 Float32 = NDArray[np.float32]
 
+PARITY = ("float32_min_cosine_to_torch", "int8_mean_cosine_to_float32")
+"""Measured for every member; the worst holds for an ensemble."""
+
 
 def fit_projection(bundle: Bundle, roots: Sequence[Path], dimension: int, whitened: bool, bank_rows: int) -> None:
     """Replace projection and bank by ones fitted on photographs without attacks; the bank lives in the projection's space.
@@ -91,6 +94,9 @@ def combine(
             "ensemble": [{"name": member.name, "origin": member.origin} for member in members],
             "projection": f"learnt from {views} views of each of {min(photographs, len(photos))} photographs",
             "bank": f"from up to {BANK_ROWS} un-attacked photographs",
+        },
+        quality={
+            name: min(found) for name in PARITY if (found := [m.quality[name] for m in members if name in m.quality])
         },
     )
     with tempfile.TemporaryDirectory() as temporary:  # the networks side by side, run once as the engine runs them
