@@ -54,7 +54,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert not [name for name in names if name.endswith((".cpp", ".hpp", ".md")) and "bundles" not in name]
     assert {f"copytrace/{folder}/__init__.py" for folder in FOLDERS} <= names
     assert {
-        "copytrace/engine/bundles/default/int8.onnx",
+        "copytrace/engine/bundles/default/whole.int8.onnx",
         "copytrace/engine/photos/truth.csv",
         "copytrace/engine/py.typed",
         "copytrace/engine/_core.pyi",
