@@ -280,7 +280,8 @@ def test_wrong_input_ends_in_one_line(trained: Path, tmp_path: Path) -> None:
         ([photos, "-o", tmp_path / "w", "--dimension", "0", "--steps", "0"], "256 photographs"),
         ([photos, "-o", tmp_path / "x", "--whitened"], "256 photographs"),
         ([photos, "-o", tmp_path / "y", "--dimension", "0"], "--steps 0"),
-        (["combine", tmp_path, "--photos", photos, "-o", tmp_path / "u"], "no run"),
+        (["combine", tmp_path, "--photos", photos, "-o", tmp_path / "u"], "not a bundle"),
+        (["combine", trained / "..", "--photos", photos, "-o", tmp_path / "u"], "not a bundle"),
     )
     for words, expected in cases:
         result = copytrace(*words)
@@ -288,3 +289,40 @@ def test_wrong_input_ends_in_one_line(trained: Path, tmp_path: Path) -> None:
         assert result.returncode == 1 and expected in lines[-1] and lines[-1].startswith("error: "), result.stderr
         assert "Traceback" not in result.stderr
     assert copytrace(photos, "-o", tmp_path / "v", "--objective", "magic").returncode == 2
+
+
+def test_a_run_begins_with_the_network_of_another(tmp_path: Path) -> None:
+    small = [
+        "--whole",
+        "--objective",
+        "infonce",
+        "--size",
+        "32",
+        "--dimension",
+        "8",
+        "--batch",
+        "8",
+        "--hold-back",
+        "0",
+    ]
+    photos = PHOTOS / "references"
+    first = copytrace(photos, "-o", tmp_path / "a", *small, "--steps", "2", "--folded")
+    assert first.returncode == 0, first.stderr
+    words = [
+        "--initial",
+        tmp_path / "a",
+        "--steps",
+        "1",
+        "--learning-rate",
+        "0",
+    ]  # which leaves the weights as they came
+    again = copytrace(photos, "-o", tmp_path / "b", *small, *words, "--folded")
+    assert again.returncode == 0, again.stderr
+    rows = [
+        Engine(tmp_path / run / "bundle", precision="float32").embed(sorted(photos.iterdir())[:8], output="raw")
+        for run in ("a", "b")
+    ]
+    np.testing.assert_allclose(rows[1], rows[0], atol=1e-4)
+    for wrong, said in (("--dimension=16", "has other parts"), ("--plain", "batch norms")):
+        result = copytrace(photos, "-o", tmp_path / "c", *small, *words, "--folded", wrong)
+        assert result.returncode == 1 and said in result.stderr and "Traceback" not in result.stderr

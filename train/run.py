@@ -6,13 +6,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from copytrace.engine import CopytraceError, ResumeError, SourceError, StoreError
+from copytrace.engine import Bundle, BundleError, CopytraceError, ResumeError, SourceError, StoreError
 from copytrace.engine.read import describe_ignored
 from copytrace.engine.store.atomic import reason, replacing
 
 from .average import WeightAverage
 from .checkpoint import load_checkpoint
 from .finish import DIMENSION, make_bundle
+from .folded import FoldedTrunk
 from .loop import CHECKPOINT, Trainer
 from .model import DescriptorNetwork
 from .photographs import Photographs
@@ -74,6 +75,8 @@ def run(
         say(describe_ignored(photos.ignored))
     whiten = choose_projection(settings, len(photos), whitened, say)
     network = build_network(settings)
+    if settings.initial:
+        begin_with(network, Path(settings.initial))
     if rank == 0:
         claim(folder, settings, photos, resume)
     if settings.dimension:
@@ -164,6 +167,18 @@ def claim(folder: Path, settings: Settings, photos: Photographs, resume: bool) -
         temporary.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
 
 
+def bundle_of(folder: Path) -> Bundle:
+    """The bundle in a finished run's folder, or the folder's own.
+
+    Raises: BundleError, for what is neither a finished run nor a bundle.
+    """
+    if (folder / BUNDLE).is_dir():
+        return Bundle(folder / BUNDLE)
+    if (folder / "run.json").exists():
+        raise BundleError(f"{folder}: a run that has no bundle yet; `copytrace train run --resume` finishes it")
+    return Bundle(folder)
+
+
 def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
     """The network of a run that was made with :func:`run`, as its last checkpoint has it.
 
@@ -174,8 +189,16 @@ def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CopytraceError(f"{folder}: holds no run: {error}") from None
     network = build_network(settings)
-    if not settings.dimension:
-        return network.eval(), settings
+    if settings.dimension:
+        load_weights(network, settings, folder)
+    return exportable(network).eval(), settings
+
+
+def load_weights(network: DescriptorNetwork, settings: Settings, folder: Path) -> None:
+    """Give a network that was built from a run's settings the weights of its last checkpoint, averaged where it averages.
+
+    Raises: CopytraceError when there is no checkpoint.
+    """
     state = load_checkpoint(folder / CHECKPOINT)
     if state is None:
         raise CopytraceError(f"{folder}: has no checkpoint yet")
@@ -188,7 +211,24 @@ def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
         state["parts"].get("average", {"updates": 0, "kept": []})
     )  # of runs from before there was one
     average.apply()
-    return exportable(network).eval(), settings
+
+
+def begin_with(network: DescriptorNetwork, folder: Path) -> None:
+    """Give a network the weights of another run's.
+
+    Raises: CopytraceError when there is no such run, its network has other parts, or its batch norms are folded away and this
+    run's are to be trained.
+    """
+    theirs, settings = trained_network(folder)
+    own = exportable(network)
+    if settings.folded and own is network:
+        raise CopytraceError(f"{folder}: was trained with --folded, which leaves no batch norms; use it here too")
+    try:
+        own.load_state_dict(theirs.state_dict())
+    except RuntimeError:
+        raise CopytraceError(f"{folder}: its network has other parts than this run's; give the same settings") from None
+    if isinstance(network.trunk, FoldedTrunk):
+        network.trunk = FoldedTrunk(own.trunk, network.trunk.dtype)
 
 
 def origin(settings: Settings, roots: Sequence[Path], photographs: int) -> dict[str, Any]:

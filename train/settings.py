@@ -26,6 +26,7 @@ class Settings:
 
     backbone: str = "tf_efficientnet_lite0"
     weights: str = "imagenet"
+    initial: str = ""  # folder of a run; training begins with its network, head and all, instead of ``weights``
     taps: tuple[str, ...] = ()
     power: float = 3.0  # of GeM; learnt unless frozen
     cell: int = 1  # side of the cells whose maxima are pooled
@@ -77,6 +78,8 @@ class Settings:
             ),
             (self.dimension == 0 and not idle, "--dimension 0 leaves no head to train; use --steps 0"),
             (self.start == "whitening" and self.views < 2, "--start whitening needs --views 2 or more"),
+            (bool(self.initial) and self.frozen, "--initial belongs to --whole"),
+            (bool(self.initial) and self.start != "random", "--initial brings its own head; leave out --start"),
             (self.folded and self.frozen, "--folded belongs to --whole"),
             (self.folded and self.amp != "off", "--folded chooses its own precision; leave out --amp"),
             (self.start == "whitening" and self.dimension == 0, "--start whitening needs a --dimension"),

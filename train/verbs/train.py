@@ -68,6 +68,9 @@ def run(
     ] = None,
     backbone: Annotated[str, typer.Option(help="Any of timm's.")] = _D.backbone,
     weights: Annotated[str, typer.Option(help="imagenet, none, or a file with a state dict.")] = _D.weights,
+    initial: Annotated[
+        str, typer.Option(help="Whole: folder of a run whose network training begins with, instead of --weights.")
+    ] = _D.initial,
     taps: Annotated[
         str | None,
         typer.Option(help='Modules whose outputs are pooled, with commas; "": the last map. [default: by backbone]'),
@@ -176,10 +179,10 @@ def combine(
 ) -> None:
     """Make one bundle of several: each network looks at its own size, and a projection of all embeddings is learnt."""
     from ..refit import combine as combine_bundles
-    from ..run import BUNDLE
+    from ..run import bundle_of
 
     started = time.perf_counter()
-    bundles = [Bundle(path / BUNDLE if (path / BUNDLE).is_dir() else path) for path in members]
+    bundles = [bundle_of(path) for path in members]
     how = {"photographs": photographs, "views": views, "steps": steps, "seed": seed}
     _finish(output, combine_bundles(bundles, photos, output, validation, **how), started, as_json)
 
