@@ -3,17 +3,20 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import MAX_THREADS, file_path, number, whole_number
+from .bundle import Bundle
 from .collection import Collection
 from .embedder import Role
 from .errors import SearchError
 from .found import Found, origin
 from .outputs import PAIRS, check_output
 from .score import write_pairs
+from .score_normalisation import score_offsets
 from .search import id_ranks, nearest_pairs, pairs_within, top_pairs
 from .store import DescriptorArray, DescriptorFile, check_comparable, in_memory, open_descriptors
 from .store.atomic import replacing
@@ -46,14 +49,17 @@ def search(
     top: int | None = None,
     k: int | None = None,
     max_distance: float | None = None,
+    bundle: PathLike | Bundle | None = None,
     threads: int | None = None,
 ) -> Found:
     """Search references, a descriptor file or a collection, with a descriptor file of queries; references are read by blocks.
 
     Either may be an array float32 [N, D], whose ids are then the row numbers, or a pair (ids, array), instead of a path.
-    Give one of ``top`` (the best pairs over everything, the default with 500,000), ``k`` or ``max_distance``.
-    Raises: StoreError, SearchError; ComparisonError, which is both, for files that do not belong together; ValueError or
-    TypeError for arguments that are not allowed.
+    Give one of ``top`` (the best pairs over everything, the default with 500,000), ``k`` or ``max_distance``, which is always
+    that of the descriptors themselves. bundle: the one that they were made with; where its manifest has constants for it,
+    scores are normalised by its bank (see :mod:`copytrace.engine.score_normalisation`), and pairs found and ordered by that.
+    Raises: StoreError, SearchError; ComparisonError, which is both, for files that do not belong together; BundleError;
+    ValueError or TypeError for arguments that are not allowed.
     """
     if sum(value is not None for value in (top, k, max_distance)) > 1:
         raise ValueError("give only one of top, k and max_distance")
@@ -61,18 +67,28 @@ def search(
     k = None if k is None else whole_number("k", k, 1)
     max_distance = None if max_distance is None else number("max_distance", max_distance, 0.0)
     threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
+    if bundle is not None and not isinstance(bundle, Bundle):
+        bundle = Bundle(file_path("bundle", bundle))
     with _opened("queries", queries, "query") as q, _open_references(references) as r:
         check_comparable(q, r)
-        a, b, query_ranks, reference_ranks = q.descriptors, r.descriptors, _ranks(q.ids, q.path), _ranks(r.ids, r.path)
+        how: dict[str, Any] = {
+            "query_ranks": _ranks(q.ids, q.path),
+            "reference_ranks": _ranks(r.ids, r.path),
+            "offsets": None if bundle is None else score_offsets(q, bundle, threads),
+            "threads": threads,
+        }
         if k is not None:
-            pairs = nearest_pairs(a, b, k, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
+            pairs = nearest_pairs(q.descriptors, r.descriptors, k, **how)
         elif max_distance is not None:
-            limit = max_distance
-            pairs = pairs_within(a, b, limit, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
+            pairs = pairs_within(q.descriptors, r.descriptors, max_distance, **how)
         else:
-            count = DEFAULT_TOP if top is None else top
-            pairs = top_pairs(a, b, count, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
-        return Found(pairs, q.ids, r.ids, origin(q, r))
+            pairs = top_pairs(q.descriptors, r.descriptors, DEFAULT_TOP if top is None else top, **how)
+        return Found(pairs, q.ids, r.ids, origin(q, r) | _normalised(bundle))
+
+
+def _normalised(bundle: Bundle | None) -> dict[str, str]:
+    constants = bundle and bundle.manifest.score_normalisation
+    return {"scores": f"normalised (alpha {constants.alpha:g}, n {constants.n})"} if constants else {}
 
 
 def _open_references(given: Searchable | Collection) -> DescriptorFile | DescriptorArray | CollectionRows:

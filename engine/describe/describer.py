@@ -44,7 +44,7 @@ class Describer:
         self, projection: Projection, bank: Float32 | None = None, *, backend: Backend = "native", threads: int = 1
     ) -> None:
         self._projection = projection
-        self._bank = bank if backend == "numpy" else None  # the native core keeps rows of its own
+        self._bank = bank
         self.backend = backend
         self._threads = threads
         if backend == "native":
@@ -91,13 +91,21 @@ class Describer:
         )
 
     def background_scores(self, queries: Float32, n: int) -> NDArray[np.float64]:
-        """What queries score on average with their n nearest bank rows: descriptors [N, D] -> [N].
+        """What queries score on average with the n bank rows that they score highest with: descriptors [N, D] -> [N].
 
-        For ``normalise_scores``. Raises: ValueError when there is no bank, on wrong shapes or dtypes and on NaN.
+        For ``normalise_scores``. The native way is the exact search: the same to the last bit on every instruction set.
+        Raises: ValueError when there is no bank, on n < 1, on wrong shapes or dtypes and on NaN.
         """
+        bank = _present(self._bank)
         if self.backend == "numpy":
-            return reference.background_scores(queries, _present(self._bank), n)
-        return _present(self._core_bank).background_scores(queries, n, threads=self._threads)
+            return reference.background_scores(queries, bank, n)
+        if n < 1:
+            raise ValueError("n must be at least 1")
+        search = _core.NearestSearch(queries, min(n, len(bank)))
+        search.add(_core.References(bank), 0, np.arange(len(bank)), threads=self._threads)
+        _, _, distances = search.result()
+        mean: NDArray[np.float64] = -distances.reshape(len(queries), min(n, len(bank))).mean(axis=1)
+        return mean
 
 
 def _present(bank: Bank | None) -> Bank:
