@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .arguments import MAX_BATCH, MAX_THREADS, file_path, flag, one_of, whole_number
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .bundle_embedder import BundleEmbedder
-from .describe.describer import Backend
+from .describe import Backend
 from .embedder import Damaged, Output, Role
 from .errors import BundleError
 from .gathering import OUTPUT, Gathered, gather_source, open_collection

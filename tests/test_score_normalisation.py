@@ -155,7 +155,7 @@ def test_tuning_finds_constants_only_where_they_help() -> None:
     """Distractors that lie close to everything, the bank too, outscore copies that lie far from all but their reference."""
     pytest.importorskip("torch")
     from copytrace.engine import GroundTruth
-    from copytrace.engine.describe import Describer, Projection
+    from copytrace.engine.describe import Projection, open_describer
     from copytrace.train.finish import tune_scores
     from copytrace.train.validation import ValidationSet
 
@@ -169,7 +169,7 @@ def test_tuning_finds_constants_only_where_they_help() -> None:
     truth = GroundTruth.of([(f"q{i}", f"r{i}" if i < 20 else "") for i in range(40)])
     validation = ValidationSet(*ids, iter, iter, truth)
     eye = Projection(np.zeros(16, np.float32), np.eye(16, dtype=np.float32), np.ones(16, np.float32))
-    describer = Describer(eye, bank)
+    describer = open_describer(eye, bank)
     before = validation.score(queries, references).micro_ap
     constants, micro_ap = tune_scores(describer, validation, queries, references)
     assert constants is not None and micro_ap > before + 0.05, (constants, micro_ap, before)

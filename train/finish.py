@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from copytrace.engine import CopytraceError
-from copytrace.engine.describe import Describer, Normalisation, Projection
+from copytrace.engine.describe import Describer, Normalisation, Projection, open_describer
 from copytrace.engine.describe import reference as describe
 from copytrace.engine.infer import OrtNetwork
 from copytrace.engine.threads import cpu_count
@@ -126,7 +126,8 @@ def tune(parts: BundleParts, validation: ValidationSet, queries: Float32, refere
     queries, references: raw embeddings [N, E]. Each method gets its best beta and both the best method's number of cosines.
     Then the scores of queries so moved are normalised; where that is no gain, the bundle gets no constants for it.
     """
-    describer = Describer(Projection(parts.mean, parts.components, parts.eigenvalues), parts.bank, threads=cpu_count())
+    projection = Projection(parts.mean, parts.components, parts.eigenvalues)
+    describer = open_describer(projection, parts.bank, threads=cpu_count())
     rows = describer.project(references)
     tried = {}
     for method, cosine_count in product((1, 2), _COSINES):

@@ -9,7 +9,7 @@ import typer
 from ..api import Engine
 from ..arguments import MAX_BATCH, MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
-from ..describe.describer import Backend
+from ..describe import Backend
 from ..embedder import Damaged, Output, Role
 from ..infer import Device
 from ..manifest import Precision
