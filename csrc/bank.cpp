@@ -132,22 +132,4 @@ void Bank::normalise(const float* queries, std::size_t count, const Normalisatio
                   });
 }
 
-void Bank::background_scores(const float* queries, std::size_t count, std::size_t n, double* means,
-                             const TileKernel& kernel, std::size_t threads) const {
-  rows_.prepare(kernel, threads);
-  parallel_blocks(count, rows_per_block(count, kScanRows, kernel.rows, threads), threads,
-                  [&](std::size_t begin, std::size_t end) {
-                    const float* part = queries + begin * size();
-                    const auto found = search_block(part, end - begin, std::min(n, this->count()), kernel);
-                    for (std::size_t i = 0; i < end - begin; ++i) {
-                      double sum = 0.0;
-                      for (const Neighbour& neighbour : found[i]) {
-                        const float* row = rows_.row(static_cast<std::size_t>(neighbour.row));
-                        sum -= kernel.squared_distance(part + i * size(), row, size());
-                      }
-                      means[begin + i] = sum / static_cast<double>(found[i].size());
-                    }
-                  });
-}
-
 }  // namespace copytrace

@@ -51,10 +51,6 @@ class Bank {
   void normalise(const float* queries, std::size_t count, const Normalisation& how, float* out,
                  const TileKernel& kernel, std::size_t threads) const;
 
-  // Mean score, -(squared distance), of each query with its n rows of greatest cosine (all, if fewer): means [count].
-  void background_scores(const float* queries, std::size_t count, std::size_t n, double* means,
-                         const TileKernel& kernel, std::size_t threads) const;
-
   // To be called before `normalise_block`; what is above does it itself.
   void prepare(const TileKernel& kernel, std::size_t threads) const { rows_.prepare(kernel, threads); }
 

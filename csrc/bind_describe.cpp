@@ -70,18 +70,6 @@ FloatArray normalise(const Bank& self, const py::array& queries, int method, flo
   return out;
 }
 
-py::array_t<double> background_scores(const Bank& self, const py::array& queries, py::ssize_t n, py::ssize_t threads,
-                                      const std::string& isa) {
-  const RowsView rows = rows_of(queries, "queries", self.size());
-  const std::size_t wanted = positive(n, "n");
-  const std::size_t workers = positive(threads, "threads");
-  py::array_t<double> means(static_cast<py::ssize_t>(rows.count));
-  double* target = means.mutable_data();
-  const WithoutGil release;
-  self.background_scores(rows.data, rows.count, wanted, target, choose_kernel(isa), workers);
-  return means;
-}
-
 FloatArray project_and_normalise(const Projection& projection, const Bank& bank, const py::array& raw, int method,
                                  float beta, py::ssize_t cosines, py::ssize_t directions, py::ssize_t threads,
                                  const std::string& isa) {
@@ -112,10 +100,7 @@ void bind_describe(py::module_& module) {
            py::arg("queries"), py::arg("k"), py::kw_only(), threads, isa)
       .def("normalise", &normalise, "queries float32 [N, D] -> moved queries float32 [N, D], not normalised again.",
            py::arg("queries"), py::kw_only(), py::arg("method"), py::arg("beta"), py::arg("cosines") = 3,
-           py::arg("directions") = 100, threads, isa)
-      .def("background_scores", &background_scores,
-           "queries float32 [N, D] -> float64 [N], mean of -(squared distance) to the n nearest rows.",
-           py::arg("queries"), py::arg("n"), py::kw_only(), threads, isa);
+           py::arg("directions") = 100, threads, isa);
   module.def("describe_queries", &project_and_normalise,
              "raw float32 [N, E] -> projected and moved queries float32 [N, D].", py::arg("projection"),
              py::arg("bank"), py::arg("raw"), py::kw_only(), py::arg("method"), py::arg("beta"), py::arg("cosines") = 3,

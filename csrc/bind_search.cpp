@@ -39,6 +39,19 @@ const std::uint8_t* alive_of(const std::optional<py::array>& alive, std::size_t 
   return alive ? reinterpret_cast<const std::uint8_t*>(column_of<bool>(*alive, count, "alive")) : nullptr;
 }
 
+using LimitArray = py::array_t<double, py::array::c_style | py::array::forcecast>;
+
+// One limit for all queries, or one for each.
+std::vector<double> limits_of(const LimitArray& limit, std::size_t count) {
+  const double* first = limit.ndim() == 0 ? nullptr : column_of<double>(limit, count, "limit");
+  const std::vector<double> limits =
+      first == nullptr ? std::vector<double>(count, *limit.data()) : std::vector<double>(first, first + count);
+  if (std::any_of(limits.begin(), limits.end(), [](double x) { return std::isnan(x); })) {
+    throw std::invalid_argument("limit must be a number, not NaN");
+  }
+  return limits;
+}
+
 py::tuple columns(const std::vector<FoundPair>& found) {
   const auto size = static_cast<py::ssize_t>(found.size());
   py::array_t<std::int64_t> queries(size), rows(size);
@@ -57,17 +70,19 @@ py::tuple columns(const std::vector<FoundPair>& found) {
   return py::make_tuple(queries, rows, distances);
 }
 
-py::object within(const References& self, const py::array& queries, double limit, std::optional<py::ssize_t> most,
-                  const std::optional<py::array>& alive, py::ssize_t threads, const std::string& isa) {
+py::object within(const References& self, const py::array& queries, const LimitArray& limit,
+                  std::optional<py::ssize_t> most, const std::optional<py::array>& alive, py::ssize_t threads,
+                  const std::string& isa) {
   const RowsView rows = rows_of(queries, "queries", self.size());
   const std::uint8_t* mask = alive_of(alive, self.count());
   const std::size_t workers = positive(threads, "threads");
-  if (std::isnan(limit)) throw std::invalid_argument("limit must be a number, not NaN");
+  const std::vector<double> limits = limits_of(limit, rows.count);
   const std::size_t bound = most ? positive(*most, "most") : std::numeric_limits<std::size_t>::max();
   std::optional<std::vector<FoundPair>> found;
   {
     const WithoutGil release;
-    found = self.within(Queries(rows.data, rows.count, rows.size), limit, bound, mask, choose_kernel(isa), workers);
+    const Queries checked(rows.data, rows.count, rows.size);
+    found = self.within(checked, limits.data(), bound, mask, choose_kernel(isa), workers);
   }
   return found ? py::object(columns(*found)) : py::none();
 }
@@ -120,13 +135,11 @@ void bind_search(py::module_& module) {
       .def("__len__", &References::count)
       .def("rows", &rows_between, "A copy of rows begin <= row < end, float32 [end - begin, D].", py::arg("begin"),
            py::arg("end"))
-      .def(
-          "within", &within,
-          "queries float32 [N, D] -> queries int64 [P], rows int64 [P], squared distances float64 [P] of all pairs "
-          "with "
-          "a squared distance of at most `limit`, in no order; None when there are more than `most`. Rows that `alive` "
-          "(bool [M]) does not mark are left out.",
-          py::arg("queries"), py::arg("limit"), py::kw_only(), py::arg("most") = py::none(), alive, threads, isa);
+      .def("within", &within,
+           "queries float32 [N, D] -> queries int64 [P], rows int64 [P], squared distances float64 [P] of all pairs "
+           "with a squared distance of at most `limit` (one, or float64 [N]), in no order; None when there are "
+           "more than `most`. Rows that `alive` (bool [M]) does not mark are left out.",
+           py::arg("queries"), py::arg("limit"), py::kw_only(), py::arg("most") = py::none(), alive, threads, isa);
   py::class_<NearestSearch>(module, "NearestSearch")
       .def(py::init(&make_nearest), py::arg("queries"), py::arg("k"))
       .def("add", &add, "Searches a block of references numbered from `first`; ranks int64 [M] order equal distances.",

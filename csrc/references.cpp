@@ -66,7 +66,7 @@ float References::threshold_beside(double query_square, float score) const {
   return below(score - rounding(query_square));
 }
 
-std::optional<std::vector<FoundPair>> References::within(const Queries& queries, double limit, std::size_t most,
+std::optional<std::vector<FoundPair>> References::within(const Queries& queries, const double* limits, std::size_t most,
                                                          const std::uint8_t* alive, const TileKernel& kernel,
                                                          std::size_t threads) const {
   prepare(kernel, threads);
@@ -76,12 +76,12 @@ std::optional<std::vector<FoundPair>> References::within(const Queries& queries,
   const auto task = [&](std::size_t number) {
     const std::size_t begin = grid.begin(number), end = grid.end(number);
     std::vector<float> thresholds(end - begin);
-    for (std::size_t i = begin; i < end; ++i) thresholds[i - begin] = threshold(queries.squares[i], limit);
+    for (std::size_t i = begin; i < end; ++i) thresholds[i - begin] = threshold(queries.squares[i], limits[i]);
     propose(queries, begin, end, grid.panels(number), thresholds.data(), kernel,
             [&](std::size_t query, std::size_t row, float) {
               if (alive != nullptr && alive[row] == 0) return;
               const double distance = kernel.squared_distance(queries.row(query), this->row(row), size());
-              if (!(distance <= limit)) return;
+              if (!(distance <= limits[query])) return;
               if (total.fetch_add(1, std::memory_order_relaxed) >= most) throw TooMany();
               parts[number].push_back({static_cast<std::int64_t>(query), static_cast<std::int64_t>(row), distance});
             });

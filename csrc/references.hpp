@@ -71,9 +71,9 @@ class References {
     }
   }
 
-  // All pairs with squared distance <= limit, in no order, of the rows that `alive` [count] marks (null: all). Nothing
-  // when there are more than `most`.
-  std::optional<std::vector<FoundPair>> within(const Queries& queries, double limit, std::size_t most,
+  // All pairs whose squared distance is at most the limit of their query (`limits` [queries]), in no order, of the rows
+  // that `alive` [count] marks (null: all). Nothing when there are more than `most`.
+  std::optional<std::vector<FoundPair>> within(const Queries& queries, const double* limits, std::size_t most,
                                                const std::uint8_t* alive, const TileKernel& kernel,
                                                std::size_t threads) const;
 

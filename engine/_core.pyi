@@ -29,9 +29,6 @@ class Bank:
         threads: int = 1,
         isa: str = "auto",
     ) -> NDArray[np.float32]: ...
-    def background_scores(
-        self, queries: NDArray[np.float32], n: int, *, threads: int = 1, isa: str = "auto"
-    ) -> NDArray[np.float64]: ...
 
 def describe_queries(
     projection: Projection,
@@ -55,7 +52,7 @@ class References:
     def within(
         self,
         queries: NDArray[np.float32],
-        limit: float,
+        limit: float | NDArray[np.float64],
         *,
         most: int | None = None,
         alive: NDArray[np.bool_] | None = None,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from .arguments import MAX_BATCH, MAX_THREADS, file_path, flag, one_of, whole_number
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .bundle_embedder import BundleEmbedder
-from .describe.describer import Backend
-from .embedder import Damaged, Output, Role
+from .describe import Backend
+from .embedder import Damaged, Output, Role, Views
 from .errors import BundleError
 from .gathering import OUTPUT, Gathered, gather_source, open_collection
 from .infer import Device
@@ -145,6 +145,7 @@ class Engine:
         byte_limit: int = DEFAULT_BYTE_LIMIT,
         fingerprint: StampKind = "stat",
         damaged: Damaged = "keep",
+        views: Views = "whole",
         progress: Progress = lambda done, total, failed: None,
     ) -> Summary:
         """Embed a folder, tar, list of paths or paths in memory into a descriptor file.
@@ -157,6 +158,7 @@ class Engine:
         """
         output = self._output(role, output)
         one_of("fingerprint", fingerprint, get_args(StampKind))
+        one_of("views", views, get_args(Views))
         flag("resume", resume)
         path = file_path("path", path)
         return embed_source(
@@ -169,6 +171,7 @@ class Engine:
             on_error=on_error,
             fingerprint=fingerprint,
             damaged=damaged,
+            views=views,
             progress=progress,
         )
 

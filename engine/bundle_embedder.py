@@ -6,12 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from .bundle import Bundle
-from .describe import Describer
-from .describe.describer import Backend
-from .embedder import Decoded, Float32, Output, Role
+from .describe import Backend, Describer, open_describer
+from .embedder import Decoded, Float32, Output, Role, Views
 from .infer import Device, Network, open_network
 from .manifest import Precision
+from .match.regions import MOST_REGIONS
+from .match.views import query_views
 from .read import DEFAULT_PIXEL_LIMIT, Image, PixelImage, PixelSet, UndecodableError, decode_sizes, stretch_sizes
+from .read.decode import decode_whole
 from .threads import cpu_count
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ class BundleEmbedder:
         self.workers = threads or cpu_count()
         self.decoders = decoders or self.workers
         self.batch = max(network.batch for network in self.networks)
-        self.describer = Describer(bundle.projection, bundle.bank, backend=backend)
+        self.describer: Describer = open_describer(bundle.projection, bundle.bank, backend=backend)
         log.info("%s: %s, %s, %d threads", bundle.path, bundle.manifest.name, precision, self.workers)
 
     def output_for(self, role: Role) -> Output:
@@ -72,9 +74,9 @@ class BundleEmbedder:
         """What else rows, or which images have one, depend on."""
         return {"pixel_limit": self.pixel_limit, "backend": self.describer.backend}
 
-    def decode(self, images: Sequence[Image | PixelImage]) -> list[Decoded]:
-        """Each image's pixels at every size in ``sizes``, or why there are none."""
-        return [self._decode(image) for image in images]
+    def decode(self, images: Sequence[Image | PixelImage], views: Views = "whole") -> list[Decoded]:
+        """Each image's pixels at every size in ``sizes``, or why there are none; and those of its views."""
+        return [self._decode(image, views) for image in images]
 
     def embed(self, pictures: Sequence[PixelSet]) -> Float32:
         """Raw embeddings float32 [N, E]: the networks' outputs side by side, each of the picture at its own size."""
@@ -93,10 +95,12 @@ class BundleEmbedder:
             return self.describer.project(raw)
         return self.describer.describe_queries(raw, self.bundle.normalisation(1 if output == "method1" else 2))
 
-    def _decode(self, image: Image | PixelImage) -> Decoded:
-        if isinstance(image, PixelImage):
-            return Decoded(image.id, stretch_sizes(image.pixels, self.sizes))
+    def _decode(self, image: Image | PixelImage, views: Views) -> Decoded:
         try:
+            if views != "whole":
+                return self._decode_views(image, views)
+            if isinstance(image, PixelImage):
+                return Decoded(image.id, stretch_sizes(image.pixels, self.sizes))
             pixels, damage = decode_sizes(image.read(), self.sizes, pixel_limit=self.pixel_limit)
             return Decoded(image.id, pixels, damage=damage)
         except UndecodableError as error:
@@ -104,3 +108,17 @@ class BundleEmbedder:
         except OSError as error:
             reason = str(error) if error.errno is None else f"cannot be read: {error.strerror}"
         return Decoded(image.id, None, reason)
+
+    def _decode_views(self, image: Image | PixelImage, views: Views) -> Decoded:
+        """The whole picture, just as without views, and what was found in it. Raises: UndecodableError, OSError."""
+        if isinstance(image, PixelImage):
+            grey, damage = image.pixels.ndim == 2, None
+            pixels = np.repeat(image.pixels[:, :, None], 3, axis=2) if grey else image.pixels
+        else:
+            picture, _ = decode_whole(image.read(), max(self.sizes), self.pixel_limit)
+            pixels, damage = picture.pixels, picture.damage
+        found = query_views(
+            pixels, turns=views in ("turns", "all"), regions=MOST_REGIONS if views in ("regions", "all") else 0
+        )
+        (_, whole), *others = [(view.label, stretch_sizes(view.cut(pixels), self.sizes)) for view in found]
+        return Decoded(image.id, whole, damage=damage, views=others)

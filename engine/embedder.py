@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .match.views import WHOLE
 from .read import Image, PixelImage, PixelSet
 
 Role = Literal["reference", "query"]
@@ -15,17 +16,34 @@ Output = Literal["raw", "projected", "method1", "method2"]
 Damaged = Literal["keep", "skip"]
 """Whether images that are damaged but can be decoded are embedded."""
 
+Views = Literal["whole", "turns", "regions", "all"]
+"""Which labelled rows an image gives: the whole picture's; its quarter turns' as well, its regions', or all of these."""
+
 Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An image made ready for the networks: its pixels, or the reason why there are none; and what is damaged about it."""
+    """An image made ready for the networks: its pixels, or the reason why there are none; and what is damaged about it.
+
+    views: label and pixels of further views beside the whole picture.
+    """
 
     id: str
     pixels: PixelSet | None
     reason: str | None = None
     damage: str | None = None
+    views: Sequence[tuple[str, PixelSet]] = ()
+
+    @property
+    def all_pixels(self) -> list[PixelSet]:
+        """One for each row that the image gives."""
+        return [] if self.pixels is None else [self.pixels, *(pixels for _, pixels in self.views)]
+
+    @property
+    def labels(self) -> list[str]:
+        """The name of each row that the image gives."""
+        return [] if self.pixels is None else [WHOLE, *(label for label, _ in self.views)]
 
 
 class Embedder(Protocol):
@@ -38,8 +56,8 @@ class Embedder(Protocol):
     batch: int
     """Images it does best to be given at a time; changes no row."""
 
-    def decode(self, images: Sequence[Image | PixelImage]) -> list[Decoded]:
-        """Each image's pixels, or why there are none."""
+    def decode(self, images: Sequence[Image | PixelImage], views: Views = "whole") -> list[Decoded]:
+        """Each image's pixels, or why there are none; and those of the views that are asked for."""
         ...
 
     def embed(self, pictures: Sequence[PixelSet]) -> Float32:

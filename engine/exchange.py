@@ -14,7 +14,7 @@ from .collection import Collection, check_id
 from .errors import CollectionError
 from .gathering import open_collection
 from .outputs import DESCRIPTORS, check_output
-from .store import DescriptorFile, open_descriptors, write_descriptors
+from .store import DescriptorFile, open_descriptors, refuse_views, write_descriptors
 
 _ROWS = 4096
 _KEPT = ("space", "recipe", "bundle", "bundle_name", "precision", "output", "version")
@@ -64,6 +64,7 @@ def import_descriptors(
     """
     with open_descriptors(path, "reference") as file:
         attributes = _attributes(file)
+        refuse_views(file, what="a collection takes one row for each image from a file")
         _check_rows(file)
         with open_collection(collection, file.descriptors.shape[1], attributes) as target:
             rows = _FileRows(file, target)

@@ -18,13 +18,15 @@ class Found:
     """Pairs by row number, best first, with the ids of all rows searched.
 
     ``len`` counts the pairs; iteration gives (query id, reference id, score). origin: where the descriptors come from, as
-    :func:`origin` tells.
+    :func:`origin` tells. views: for every pair the labels of the query's and the reference's row that it owes its score to,
+    where images have several; None where each has one.
     """
 
     pairs: Pairs
     query_ids: list[str]
     reference_ids: list[str]
     origin: Mapping[str, str] = field(default_factory=dict)
+    views: list[tuple[str, str]] | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import chain, islice
 from threading import Lock
 from typing import TypeVar
@@ -15,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .embedder import Damaged, Decoded, Embedder, Float32, Output
+from .embedder import Damaged, Decoded, Embedder, Float32, Output, Views
 from .parallel import Threads
 from .read import Image, PixelImage
 from .store import Slice
@@ -57,22 +58,28 @@ class Pipeline:
         output: Output,
         *,
         damaged: Damaged = "keep",
+        views: Views = "whole",
         timers: StageTimers | None = None,
         count: int | None = None,
     ) -> Iterator[Slice]:
         """Images -> slices of up to one batch, in order. A bad image is an item with a reason and has no row.
 
-        damaged: whether damaged images get a row; they are listed either way. count: how many images there are, where that
+        damaged: whether damaged images get a row; they are listed either way. views: which rows an image gives, with labels
+        unless it is "whole". count: how many images there are, where that
         is known: few are shared out among the threads, and a single one is computed where the call is made.
         """
         timers = timers or StageTimers()
 
         def decode(chunk: list[Image | PixelImage]) -> list[Decoded]:
             with timers.measure("read and decode"):
-                return [_with_damaged(decoded, damaged) for decoded in self.embedder.decode(chunk)]
+                return [_with_damaged(decoded, damaged) for decoded in self.embedder.decode(chunk, views)]
 
         def embed(group: list[Decoded]) -> Slice:
-            return _embed_group(self.embedder, group, output, timers)
+            part = _embed_group(self.embedder, group, output, timers)
+            if views == "whole":
+                return part
+            kept = zip(group, part.items, strict=True)
+            return replace(part, views=[decoded.labels for decoded, (_, why) in kept if why is None])
 
         if count == 1:
             yield from map(embed, [decode(list(images))])
@@ -91,18 +98,20 @@ class Pipeline:
 
 
 def _embed_group(embedder: Embedder, group: list[Decoded], output: Output, timers: StageTimers) -> Slice:
-    """Pixels to rows. An image whose row is not finite becomes a bad one, and has none."""
+    """Pixels to rows. An image of which a row is not finite becomes a bad one, and has none."""
     reasons = [decoded.reason for decoded in group]
-    pixels = [decoded.pixels for decoded in group if decoded.pixels is not None]
+    pixels = [one for decoded in group for one in decoded.all_pixels]
+    owners = np.repeat(np.arange(len(group)), [len(decoded.all_pixels) for decoded in group])
     rows = np.empty((0, embedder.dimension(output)), np.float32)
     if pixels:
         with timers.measure("infer"):
             raw = embedder.embed(pixels)
         with timers.measure("describe"):
             rows, finite = _describe_finite(embedder, raw, output)
-        for position, kept in zip([i for i, why in enumerate(reasons) if why is None], finite.tolist(), strict=True):
-            if not kept:
-                reasons[position] = "the network's values for it are not finite"
+        bad = np.unique(owners[~finite])
+        rows = rows[~np.isin(owners[finite], bad)]
+        for position in bad.tolist():
+            reasons[position] = "the network's values for it are not finite"
     items = [(decoded.id, why) for decoded, why in zip(group, reasons, strict=True)]
     return Slice(items, rows, [(decoded.id, decoded.damage) for decoded in group if decoded.damage is not None])
 
@@ -137,13 +146,13 @@ def chunks_of(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def _full_batches(decoded: Iterable[Decoded], batch: int) -> Iterator[list[Decoded]]:
-    """Runs of images with one batch of good ones each; bad ones take no place in it."""
+    """Runs of images with at least one batch of rows to compute each; bad ones take no place in it."""
     group: list[Decoded] = []
     good = 0
     for item in decoded:
         group.append(item)
-        good += item.pixels is not None
-        if good == batch or len(group) >= 64 * batch:
+        good += len(item.all_pixels)
+        if good >= batch or len(group) >= 64 * batch:
             yield group
             group, good = [], 0
     if group:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from .embedder import Damaged, Embedder, Output, Role
+from .embedder import Damaged, Embedder, Output, Role, Views
 from .errors import BadImageError, ResumeError, StoreError
 from .outputs import DESCRIPTORS, check_output
 from .pipeline import Pipeline, StageTimers
@@ -34,8 +34,9 @@ COMMIT_ROWS = 4096
 class Summary:
     """What a run did: of ``images`` in the source, ``embedded`` have a row and ``failed`` a reason, as counted in the file.
 
-    ``stage_seconds`` adds up over threads, ``resumed_at`` images were there already. ``damaged`` images are not what they were:
-    embedded, or among the failed where that was wished. ignored: how many files of which kind are not images.
+    ``rows`` are more than the embedded images where these give several. ``stage_seconds`` adds up over threads, ``resumed_at``
+    images were there already. ``damaged`` images are not what they were: embedded, or among the failed where that was wished.
+    ignored: how many files of which kind are not images.
     """
 
     images: int
@@ -46,6 +47,7 @@ class Summary:
     stage_seconds: dict[str, float] = field(default_factory=dict)
     ignored: dict[str, int] = field(default_factory=dict)
     damaged: list[BadImage] = field(default_factory=list)
+    rows: int = 0
 
     @property
     def rate(self) -> float:
@@ -64,6 +66,7 @@ def embed_source(
     on_error: OnError = "skip",
     fingerprint: StampKind = "stat",
     damaged: Damaged = "keep",
+    views: Views = "whole",
     progress: Progress = lambda done, total, failed: None,
 ) -> Summary:
     """Embed a source into the descriptor file ``path``.
@@ -72,13 +75,14 @@ def embed_source(
     what the role gets). on_error: skip bad images and list them in the file, or fail at the first. damaged: keep images that
     are damaged but can be decoded, or leave them out, which is no error; they are listed either way. fingerprint: by what
     images that have changed since are recognised on resume: size and time of change ("stat"), or all their bytes ("hash").
+    views: other than "whole", an image gives several rows, under its id and labels of their own (the dataset ``views``).
     Raises: BadImageError, StoreError, ResumeError.
     """
     start = time.perf_counter()
     embedder = pipeline.embedder
     output = output or embedder.output_for(role)
     check_output(path, DESCRIPTORS, source.files())
-    attributes = describe_run(embedder, role, output)
+    attributes = describe_run(embedder, role, output) | ({} if views == "whole" else {"views": views})
     identity = {
         **attributes,
         **embedder.options(),
@@ -108,7 +112,7 @@ def embed_source(
         for part in _in_order(journal, source):
             record_slice(part, failed, damages, on_error)
         images, left = source.starting_at(resumed_at), len(source) - resumed_at
-        stream = pipeline.embed(images, output, damaged=damaged, timers=timers, count=left)
+        stream = pipeline.embed(images, output, damaged=damaged, views=views, timers=timers, count=left)
         with closing(_committed(stream, journal, stamps, timers)) as parts_done:
             for done, part in parts_done:
                 record_slice(part, failed, damages, on_error)
@@ -119,17 +123,26 @@ def embed_source(
             )
         with timers.measure("write HDF5"):
             slices = _in_order(journal, source)
-            parts = (([name for name, why in part.items if why is None], part.rows) for part in slices)
-            shape = (journal.embedded, journal.dimension)
+            parts = ((part.row_ids(), part.rows) for part in slices)
+            shape = (journal.rows, journal.dimension)
             lists = ([(bad.id, bad.reason) for bad in images] for images in (failed, damages))
-            write_descriptors(path, parts, shape, next(lists), attributes, next(lists))
+            labels = {} if views == "whole" else {"views": [s for part in journal.slices() for s in part.row_labels()]}
+            write_descriptors(path, parts, shape, next(lists), attributes, next(lists), labels)
         journal.remove()
     finally:
         journal.close()
     seconds = time.perf_counter() - start
     log.info("%s: %d of %d images embedded in %.1f s", path, journal.embedded, len(source), seconds)
     return Summary(
-        len(source), journal.embedded, failed, seconds, resumed_at, timers.seconds(), source.ignored, damages
+        len(source),
+        journal.embedded,
+        failed,
+        seconds,
+        resumed_at,
+        timers.seconds(),
+        source.ignored,
+        damages,
+        journal.rows,
     )
 
 
@@ -143,10 +156,12 @@ def _finished(path: Path, run: object, source: Source) -> Summary | None:
         return None
     with opened as file:
         failed, damages = ([BadImage(*pair) for pair in pairs] for pairs in (file.failed(), file.damaged()))
-        if sorted([*file.ids, *(bad.id for bad in failed)]) != source.ids():
+        ids = set(file.ids) if file.views else file.ids
+        if sorted([*ids, *(bad.id for bad in failed)]) != source.ids():
             return None
         done = len(source)
-        return Summary(done, len(file.ids), failed, resumed_at=done, ignored=source.ignored, damaged=damages)
+        rows = len(file.ids)
+        return Summary(done, len(ids), failed, resumed_at=done, ignored=source.ignored, damaged=damages, rows=rows)
 
 
 def _in_order(journal: Journal, source: Source) -> Iterator[Slice]:
@@ -175,10 +190,11 @@ def _committed(
         if waiting:
             items = [item for part in waiting for item in part.items]
             damages = [damage for part in waiting for damage in part.damaged]
+            views = [labels for part in waiting for labels in part.views]
             rows = np.concatenate([part.rows for part in waiting])
             waiting.clear()
             with timers.measure("write journal"):
-                journal.append(Slice(items, rows, damages, stamps.digest(journal.images + len(items))))
+                journal.append(Slice(items, rows, damages, stamps.digest(journal.images + len(items)), views))
 
     try:
         for part in stream:

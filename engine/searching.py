@@ -2,23 +2,27 @@
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .arguments import MAX_THREADS, file_path, number, whole_number
+from .bundle import Bundle
 from .collection import Collection
 from .embedder import Role
 from .errors import SearchError
 from .found import Found, origin
+from .match.views import WHOLE
 from .outputs import PAIRS, check_output
 from .score import write_pairs
-from .search import id_ranks, nearest_pairs, pairs_within, top_pairs
-from .store import DescriptorArray, DescriptorFile, check_comparable, in_memory, open_descriptors
+from .score_normalisation import score_offsets
+from .search import Images, ImageSearch, RowSearch, Searches
+from .store import DescriptorArray, DescriptorFile, Descriptors, check_comparable, in_memory, open_descriptors
 from .store.atomic import replacing
 
 DEFAULT_TOP = 500_000
+Result = TypeVar("Result")
 PathLike = str | os.PathLike[str]
 Searchable = PathLike | NDArray[np.float32] | tuple[Iterable[str | int], NDArray[np.float32]]
 """A descriptor file, descriptors float32 [N, D], or (ids [N], descriptors)."""
@@ -32,6 +36,7 @@ class CollectionRows:
         self.attributes = collection.attributes
         self.descriptors = collection.descriptors()
         self.ids = self.descriptors.ids
+        self.views = None
 
     def __enter__(self) -> "CollectionRows":
         return self
@@ -46,14 +51,18 @@ def search(
     top: int | None = None,
     k: int | None = None,
     max_distance: float | None = None,
+    bundle: PathLike | Bundle | None = None,
     threads: int | None = None,
 ) -> Found:
     """Search references, a descriptor file or a collection, with a descriptor file of queries; references are read by blocks.
 
     Either may be an array float32 [N, D], whose ids are then the row numbers, or a pair (ids, array), instead of a path.
-    Give one of ``top`` (the best pairs over everything, the default with 500,000), ``k`` or ``max_distance``.
-    Raises: StoreError, SearchError; ComparisonError, which is both, for files that do not belong together; ValueError or
-    TypeError for arguments that are not allowed.
+    Give one of ``top`` (the best pairs over everything, the default with 500,000), ``k`` or ``max_distance``, which is always
+    that of the descriptors themselves. Images that have several rows are paired by the two that are alike the most (see
+    ``Found.views``). bundle: the one that they were made with; where its manifest has constants for it,
+    scores are normalised by its bank (see :mod:`copytrace.engine.score_normalisation`), and pairs found and ordered by that.
+    Raises: StoreError, SearchError; ComparisonError, which is both, for files that do not belong together; BundleError;
+    ValueError or TypeError for arguments that are not allowed.
     """
     if sum(value is not None for value in (top, k, max_distance)) > 1:
         raise ValueError("give only one of top, k and max_distance")
@@ -61,18 +70,36 @@ def search(
     k = None if k is None else whole_number("k", k, 1)
     max_distance = None if max_distance is None else number("max_distance", max_distance, 0.0)
     threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
+    if bundle is not None and not isinstance(bundle, Bundle):
+        bundle = Bundle(file_path("bundle", bundle))
     with _opened("queries", queries, "query") as q, _open_references(references) as r:
         check_comparable(q, r)
-        a, b, query_ranks, reference_ranks = q.descriptors, r.descriptors, _ranks(q.ids, q.path), _ranks(r.ids, r.path)
-        if k is not None:
-            pairs = nearest_pairs(a, b, k, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
-        elif max_distance is not None:
-            limit = max_distance
-            pairs = pairs_within(a, b, limit, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
-        else:
-            count = DEFAULT_TOP if top is None else top
-            pairs = top_pairs(a, b, count, query_ranks=query_ranks, reference_ranks=reference_ranks, threads=threads)
-        return Found(pairs, q.ids, r.ids, origin(q, r))
+        a, b = _images(q), _images(r)
+        offsets = None if bundle is None else score_offsets(q, bundle, threads)
+        made = origin(q, r) | _normalised(bundle)
+        if q.views is None and r.views is None:
+            rows = RowSearch(q.descriptors, r.descriptors, a.ranks, b.ranks, offsets, threads)
+            return Found(_search(rows, top, k, max_distance), a.ids, b.ids, made)
+        found = _search(ImageSearch(q.descriptors, r.descriptors, a, b, offsets, threads), top, k, max_distance)
+        views = [(_label(q, i), _label(r, j)) for i, j in zip(found.query_rows, found.reference_rows, strict=True)]
+        return Found(found.pairs, a.ids, b.ids, made, views)
+
+
+def _search(searched: Searches[Result], top: int | None, k: int | None, max_distance: float | None) -> Result:
+    if k is not None:
+        return searched.nearest(k)
+    if max_distance is not None:
+        return searched.within(max_distance)
+    return searched.top(DEFAULT_TOP if top is None else top)
+
+
+def _label(file: Descriptors, row: int) -> str:
+    return WHOLE if file.views is None else file.views[row]
+
+
+def _normalised(bundle: Bundle | None) -> dict[str, str]:
+    constants = bundle and bundle.manifest.score_normalisation
+    return {"scores": f"normalised (alpha {constants.alpha:g}, n {constants.n})"} if constants else {}
 
 
 def _open_references(given: Searchable | Collection) -> DescriptorFile | DescriptorArray | CollectionRows:
@@ -93,11 +120,11 @@ def _opened(name: str, given: Searchable, role: Role) -> DescriptorFile | Descri
     return in_memory(name, given)
 
 
-def _ranks(ids: list[str], path: Path | str) -> NDArray[np.int64]:
+def _images(file: Descriptors) -> Images:
     try:
-        return id_ranks(ids)
+        return Images.of(file.ids, file.views)
     except SearchError as error:
-        raise SearchError(f"{path}: {error}") from None
+        raise SearchError(f"{file.path}: {error}") from None
 
 
 def save_pairs(found: Found, path: PathLike) -> None:

@@ -19,7 +19,7 @@ from copytrace.engine import (
     open_descriptors,
 )
 from copytrace.engine.bundle_embedder import BundleEmbedder
-from copytrace.engine.describe import Describer
+from copytrace.engine.describe import open_describer
 from copytrace.engine.embedder import PixelSet
 from copytrace.engine.read import Image, Source, open_source
 from copytrace.engine.run import embed_source
@@ -51,7 +51,7 @@ def test_a_row_that_is_not_finite_is_that_images_own_failure(
     projection = replace(
         engine.bundle.projection, eigenvalues=np.full(256, 1e-12, np.float32)
     )  # 3e38 leaves float32 there
-    engine._pipeline.embedder.describer = Describer(projection, engine.bundle.bank)  # type: ignore[attr-defined]
+    engine._pipeline.embedder.describer = open_describer(projection, engine.bundle.bank)  # type: ignore[attr-defined]
     engine.embed_source(photos, tmp_path / "clean.h5", output=output)  # type: ignore[arg-type]
     embedder = engine._pipeline.embedder
     source = open_source(photos)

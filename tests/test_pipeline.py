@@ -20,7 +20,7 @@ from PIL import Image
 
 from copytrace.engine import BadImageError, Bundle, BundleError, DamagedImageWarning, Engine
 from copytrace.engine.bundle_embedder import BundleEmbedder
-from copytrace.engine.embedder import Decoded
+from copytrace.engine.embedder import Decoded, Views
 from copytrace.engine.infer import OrtNetwork, open_network
 from copytrace.engine.infer import ort as ort_module
 from copytrace.engine.parallel import Threads, map_ordered
@@ -106,9 +106,9 @@ class Recorded(BundleEmbedder):
         self.decoded: list[tuple[int, str]] = []
         self.embedded: list[tuple[int, str]] = []
 
-    def decode(self, images: Sequence[object]) -> list[Decoded]:
+    def decode(self, images: Sequence[object], views: Views = "whole") -> list[Decoded]:
         self.decoded.append((len(images), threading.current_thread().name))
-        return super().decode(images)  # type: ignore[arg-type]
+        return super().decode(images, views)  # type: ignore[arg-type]
 
     def embed(self, pictures: Sequence[PixelSet]) -> NDArray[np.float32]:
         self.embedded.append((len(pictures), threading.current_thread().name))

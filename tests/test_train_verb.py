@@ -139,8 +139,11 @@ def test_parts_of_a_bundle_are_fitted_anew(trained: Path, tmp_path: Path) -> Non
     tried = json.loads(result.stdout)["quality"]["validation"]
     how = Bundle(tmp_path / "b").normalisation()
     assert tried[f"method {how.method}, beta {how.beta:g}, {how.cosines} cosines"] == max(
-        value for key, value in tried.items() if key != "projected"
+        value for key, value in tried.items() if key.startswith("method")
     )
+    scores = Bundle(tmp_path / "b").manifest.score_normalisation
+    normalised = [key for key in tried if key.startswith("scores")]
+    assert normalised == ([f"scores, alpha {scores.alpha:g}, n {scores.n}"] if scores else [])
     assert old.networks("float32")[0].path.name == "float32.onnx"
 
 

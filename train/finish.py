@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from copytrace.engine import CopytraceError
-from copytrace.engine.describe import Describer, Normalisation, Projection
+from copytrace.engine.describe import Describer, Normalisation, Projection, open_describer
 from copytrace.engine.describe import reference as describe
 from copytrace.engine.infer import OrtNetwork
 from copytrace.engine.threads import cpu_count
@@ -37,6 +37,8 @@ CONSTANTS = {"method": 2, "beta": {"1": 2.0, "2": 1.8}, "cosines": 3, "direction
 """The paper's."""
 _BETAS = {1: (0.5, 1.0, 1.5, 2.0, 3.0, 5.0), 2: (0.6, 0.9, 1.2, 1.5, 1.8, 2.4, 3.6)}
 _COSINES = (1, 3, 10)
+_ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+_SCORED_ROWS = (1, 3, 10, 30, 100)
 
 
 def clean_pictures(photos: Photographs, wanted: int, size: int) -> Iterator[NDArray[np.uint8]]:
@@ -83,7 +85,7 @@ def make_bundle(
         )
         if validation is not None:
             queries, references = (run_network(trunk, f(size)) for f in (validation.queries, validation.references))
-            parts.normalisation, quality["validation"] = tune(parts, validation, queries, references)
+            quality["validation"] = tune(parts, validation, queries, references)
         write_bundle(parts, folder)
     return quality
 
@@ -117,15 +119,15 @@ def fitted(raw: Float32, whitened: bool, dimension: int, bank_rows: int) -> dict
     return dict(zip(("mean", "components", "eigenvalues"), fit, strict=True)) | {"bank": bank}
 
 
-def tune(
-    parts: BundleParts, validation: ValidationSet, queries: Float32, references: Float32
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """The normalisation constants with the highest micro-AP on a validation pair, and the micro-AP without and with
-    each method.
+def tune(parts: BundleParts, validation: ValidationSet, queries: Float32, references: Float32) -> dict[str, float]:
+    """Give a bundle the normalisation constants with the highest micro-AP on a validation pair; returns that micro-AP, and
+    those without normalisation and with each method.
 
     queries, references: raw embeddings [N, E]. Each method gets its best beta and both the best method's number of cosines.
+    Then the scores of queries so moved are normalised; where that is no gain, the bundle gets no constants for it.
     """
-    describer = Describer(Projection(parts.mean, parts.components, parts.eigenvalues), parts.bank, threads=cpu_count())
+    projection = Projection(parts.mean, parts.components, parts.eigenvalues)
+    describer = open_describer(projection, parts.bank, threads=cpu_count())
     rows = describer.project(references)
     tried = {}
     for method, cosine_count in product((1, 2), _COSINES):
@@ -138,5 +140,27 @@ def tune(
     figures = {"projected": validation.score(describer.project(queries), rows).micro_ap}
     for how in (max(hows, key=tried.__getitem__) for hows in same.values()):
         figures[f"method {how.method}, beta {how.beta:g}, {how.cosines} cosines"] = tried[how]
-    figures = {key: round(micro_ap, 4) for key, micro_ap in figures.items()}
-    return CONSTANTS | {"method": best.method, "beta": betas, "cosines": best.cosines}, figures
+    parts.normalisation = CONSTANTS | {"method": best.method, "beta": betas, "cosines": best.cosines}
+    parts.score_normalisation, micro_ap = tune_scores(
+        describer, validation, describer.describe_queries(queries, best), rows
+    )
+    if parts.score_normalisation:
+        figures["scores, alpha {alpha:g}, n {n}".format(**parts.score_normalisation)] = micro_ap
+    return {key: round(micro_ap, 4) for key, micro_ap in figures.items()}
+
+
+def tune_scores(
+    describer: Describer, validation: ValidationSet, queries: Float32, references: Float32
+) -> tuple[dict[str, Any] | None, float]:
+    """The constants of score normalisation with the highest micro-AP, and that; None where none of them beats doing without.
+
+    queries, references: descriptors [N, D] as they are searched with. Of equals the smallest alpha, then n, is taken.
+    """
+    pairs = validation.pairs(queries, references)
+    best, highest = None, validation.score_pairs(pairs).micro_ap
+    background = {n: describer.background_scores(queries, n) for n in _SCORED_ROWS}
+    for alpha, n in product(_ALPHAS, _SCORED_ROWS):
+        micro_ap = validation.score_pairs(pairs.moved(alpha * background[n])).micro_ap
+        if micro_ap > highest:
+            best, highest = {"alpha": alpha, "n": n}, micro_ap
+    return best, highest

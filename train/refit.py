@@ -48,14 +48,13 @@ def fit_bank(bundle: Bundle, roots: Sequence[Path], rows: int) -> None:
 
 
 def tune_bundle(bundle: Bundle, validation: Path) -> dict[str, float]:
-    """Replace the normalisation constants by the best on a folder pair with truth; returns the micro-AP without and with
-    each method.
+    """Replace the constants of query and score normalisation by the best on a folder pair with truth; returns the micro-AP
+    without and with each.
 
     Raises: SourceError, ScoreError, StoreError; BadImageError for a picture that cannot be used.
     """
     parts = parts_of(bundle)
-    parts.normalisation, figures = _tuned(parts, _embedder(bundle), validation)
-    parts.quality["validation"] = figures
+    figures = parts.quality["validation"] = _tuned(parts, _embedder(bundle), validation)
     write_bundle(parts, bundle.path)
     return figures
 
@@ -133,7 +132,7 @@ def _clean(photos: Photographs, wanted: int) -> Iterator[NDArray[np.uint8]]:
     return (photos.load(place)[1] for place in spread(len(photos), wanted))
 
 
-def _tuned(parts: BundleParts, embedder: BundleEmbedder, validation: Path) -> tuple[dict[str, Any], dict[str, float]]:
+def _tuned(parts: BundleParts, embedder: BundleEmbedder, validation: Path) -> dict[str, float]:
     pair = folder_pair(validation)
     queries, references = (_raw(embedder, open_source(validation / name)) for name in ("queries", "references"))
     return tune(parts, pair, queries, references)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from copytrace.engine import BadImageError, Evaluation, GroundTruth, ScoredPairs, SourceError, evaluate, read_truth
 from copytrace.engine.read import Image, UndecodableError, decode, open_source
-from copytrace.engine.search import id_ranks, nearest_pairs
+from copytrace.engine.search import Pairs, id_ranks, nearest_pairs
 
 from .photographs import Photographs, attacked_view, clean_view
 
@@ -34,10 +34,17 @@ class ValidationSet:
 
     def score(self, queries: NDArray[np.float32], references: NDArray[np.float32]) -> Evaluation:
         """The metric of rows [N, D] for the queries and [M, D] for the references, by Euclidean distance."""
+        return self.score_pairs(self.pairs(queries, references))
+
+    def pairs(self, queries: NDArray[np.float32], references: NDArray[np.float32]) -> Pairs:
+        """The nearest references of every query."""
         ranks = {"query_ranks": id_ranks(self.query_ids), "reference_ranks": id_ranks(self.reference_ids)}
-        pairs = nearest_pairs(queries, references, min(NEIGHBOURS, len(references)), **ranks)
+        return nearest_pairs(queries, references, min(NEIGHBOURS, len(references)), **ranks)
+
+    def score_pairs(self, pairs: Pairs) -> Evaluation:
+        """The metric of pairs, in any order."""
         names = [self.query_ids[i] for i in pairs.queries], [self.reference_ids[i] for i in pairs.references]
-        return evaluate(ScoredPairs(*names, -pairs.distances), self.truth)
+        return evaluate(ScoredPairs(*names, pairs.scores), self.truth)
 
     def evaluate(self, embed: Embed, size: int) -> Evaluation:
         return self.score(embed(self.queries(size)), embed(self.references(size)))

@@ -9,8 +9,8 @@ import typer
 from ..api import Engine
 from ..arguments import MAX_BATCH, MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
-from ..describe.describer import Backend
-from ..embedder import Damaged, Output, Role
+from ..describe import Backend
+from ..embedder import Damaged, Output, Role, Views
 from ..infer import Device
 from ..manifest import Precision
 from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, StampKind, describe_ignored
@@ -47,6 +47,10 @@ def embed(
         Damaged,
         typer.Option(help="Damaged images that can still be decoded: embed them, or leave them out. Listed anyway."),
     ] = "keep",
+    views: Annotated[
+        Views,
+        typer.Option(help="Rows of an image: of the whole, and of its quarter turns, of regions found in it, or all."),
+    ] = "whole",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
     fingerprint: Annotated[
         StampKind, typer.Option(help="What shows --resume that images have changed: size and time, or their bytes.")
@@ -83,6 +87,7 @@ def embed(
                 byte_limit=byte_limit,
                 fingerprint=fingerprint,
                 damaged=damaged,
+                views=views,
                 progress=progress,
             )
     except Interrupted:
@@ -101,6 +106,7 @@ def _as_dict(summary: Summary, path: Path) -> dict[str, object]:
         "output": str(path),
         "images": summary.images,
         "embedded": summary.embedded,
+        "rows": summary.rows,
         "failed": [asdict(bad) for bad in summary.failed],
         "damaged": [asdict(bad) for bad in summary.damaged],
         "ignored": summary.ignored,
@@ -122,8 +128,9 @@ def _as_text(summary: Summary, path: Path) -> str:
     stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in summary.stage_seconds.items())
     if stages:
         lines.append(f"thread time: {stages}")
+    rows = f" as {summary.rows} rows" if summary.rows != summary.embedded else ""
     lines.append(
-        f"{summary.embedded} of {summary.images} images embedded, {len(summary.failed)} failed, "
+        f"{summary.embedded} of {summary.images} images embedded{rows}, {len(summary.failed)} failed, "
         f"{len(summary.damaged)} damaged{' and left out' if summary.damaged and not kept else ''}, "
         f"in {summary.seconds:.1f} s ({summary.rate:.0f}/s): {path}"
     )

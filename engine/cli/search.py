@@ -8,6 +8,7 @@ import typer
 
 from .. import searching
 from ..arguments import MAX_THREADS
+from ..bundle import Bundle
 from ..outputs import PAIRS, check_output
 from .console import print_result
 from .options import number, path
@@ -25,24 +26,37 @@ def search(
         float | None,
         typer.Option(min=0.0, callback=number, help="All pairs within this Euclidean distance (not squared)."),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="The bundle the descriptors were made with: normalise scores by its bank, where it has constants for that.",
+            parser=path,
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, max=MAX_THREADS, help="Default: all processors.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
-    """Find pairs of alike descriptors, exactly; score = -(squared Euclidean distance)."""
+    """Find pairs of alike descriptors, exactly; score = -(squared Euclidean distance), normalised with --bundle."""
     if sum(value is not None for value in (top, k, max_distance)) > 1:
         raise typer.BadParameter("give only one of --top, --k and --max-distance")
     check_output(output, PAIRS, (queries, references))
     start = time.perf_counter()
-    found = searching.search(queries, references, top=top, k=k, max_distance=max_distance, threads=threads)
+    opened = None if bundle is None else Bundle(bundle)
+    found = searching.search(
+        queries, references, top=top, k=k, max_distance=max_distance, bundle=opened, threads=threads
+    )
     searching.save_pairs(found, output)
     seconds = time.perf_counter() - start
+    constants = opened and opened.manifest.score_normalisation
     result = {
         "output": str(output),
         "pairs": len(found.pairs),
         "queries": len(found.query_ids),
         "references": len(found.reference_ids),
+        "score_normalisation": constants.model_dump() if constants else None,
         "seconds": round(seconds, 3),
     }
     sizes = f"{len(found.query_ids)} queries and {len(found.reference_ids)} references"
-    text = f"{len(found.pairs)} pairs of {sizes} in {seconds:.1f} s: {output}"
+    how = f", scores normalised (alpha {constants.alpha:g}, n {constants.n})" if constants else ""
+    text = f"{len(found.pairs)} pairs of {sizes} in {seconds:.1f} s{how}: {output}"
     print_result(result, text, as_json)

@@ -1,17 +1,17 @@
-"""Raw embeddings to final descriptors, by the native core or by the numpy definition."""
+"""What turns raw embeddings into final descriptors, as the engine sees it, and the forms there are of it.
+
+A form for another device (CUDA) is one more class and one more line in :func:`open_describer`.
+"""
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _core
-from . import reference
-
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 Backend = Literal["native", "numpy"]
-Bank = TypeVar("Bank", Float32, _core.Bank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,74 +33,59 @@ class Normalisation:
     directions: int = 100
 
 
-class Describer:
-    """Projects raw embeddings and, for queries, moves them away from the bank.
+class Describer(Protocol):
+    """Projects raw embeddings, and measures queries against the bank. Safe to use from several threads."""
 
-    backend: "native" (the C++ core, any instruction set) or "numpy" (the definition, slow).
-    threads: of the native core, for one call.
-    """
-
-    def __init__(
-        self, projection: Projection, bank: Float32 | None = None, *, backend: Backend = "native", threads: int = 1
-    ) -> None:
-        self._projection = projection
-        self._bank = bank if backend == "numpy" else None  # the native core keeps rows of its own
-        self.backend = backend
-        self._threads = threads
-        if backend == "native":
-            self._core = _core.Projection(projection.mean, projection.components, projection.eigenvalues)
-            self._core_bank = None if bank is None else _core.Bank(bank)
+    @property
+    def backend(self) -> Backend:
+        """Which form it is; an unfinished run goes on with the same one."""
+        ...
 
     @property
     def dimension(self) -> int:
-        return len(self._projection.eigenvalues)
+        """Length of a descriptor, D."""
+        ...
 
     def project(self, raw: Float32) -> Float32:
         """Raw embeddings [N, E] -> descriptors [N, D] of unit length.
 
         Raises: ValueError on wrong shapes or dtypes and on NaN.
         """
-        if self.backend == "native":
-            return self._core.apply(raw, threads=self._threads)
-        p = self._projection
-        return reference.project(raw, p.mean, p.components, p.eigenvalues)
+        ...
 
     def describe_queries(self, raw: Float32, how: Normalisation) -> Float32:
         """Raw embeddings [N, E] -> projected descriptors moved away from the bank [N, D].
 
         Raises: ValueError when there is no bank, on wrong shapes or dtypes and on NaN.
         """
-        if self.backend == "numpy":
-            return reference.normalise(
-                self.project(raw),
-                _present(self._bank),
-                method=how.method,
-                beta=how.beta,
-                cosines=how.cosines,
-                directions=how.directions,
-            )
-        return _core.describe_queries(
-            self._core,
-            _present(self._core_bank),
-            raw,
-            method=how.method,
-            beta=how.beta,
-            cosines=how.cosines,
-            directions=how.directions,
-            threads=self._threads,
-        )
+        ...
 
-    def background_scores(self, queries: Float32, n: int) -> NDArray[np.float64]:
-        """What queries score on average with their n nearest bank rows: descriptors [N, D] -> [N].
+    def background_scores(self, queries: Float32, n: int) -> Float64:
+        """What queries score on average with the n bank rows that they score highest with: descriptors [N, D] -> [N].
 
-        For ``normalise_scores``. Raises: ValueError when there is no bank, on wrong shapes or dtypes and on NaN.
+        For ``normalise_scores``. Raises: ValueError when there is no bank, on n < 1, on wrong shapes or dtypes and on NaN.
         """
-        if self.backend == "numpy":
-            return reference.background_scores(queries, _present(self._bank), n)
-        return _present(self._core_bank).background_scores(queries, n, threads=self._threads)
+        ...
 
 
-def _present(bank: Bank | None) -> Bank:
+def open_describer(
+    projection: Projection, bank: Float32 | None = None, *, backend: Backend = "native", threads: int = 1
+) -> Describer:
+    """The form that ``backend`` names: "native" (the C++ core, any instruction set) or "numpy" (the definition, slow).
+
+    bank: [M, D], which only queries need. threads: of the native core, for one call.
+    """
+    if backend == "numpy":
+        from .with_numpy import NumpyDescriber
+
+        return NumpyDescriber(projection, bank)
+    from .native import NativeDescriber
+
+    return NativeDescriber(projection, bank, threads=threads)
+
+
+def present(bank: Float32 | None) -> Float32:
+    """Raises: ValueError when there is none."""
     if bank is None:
         raise ValueError("normalisation needs a bank, and there is none")
     return bank

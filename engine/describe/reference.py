@@ -64,15 +64,15 @@ def normalise(
 
 
 def background_scores(queries: Float32, bank: Float32, n: int) -> Float64:
-    """Mean of s(q, t) = -|q - t|^2 over the n nearest bank rows t (all, if fewer) of every query: [N, D], [M, D] -> [N].
+    """Mean of the n highest scores s(q, t) = -|q - t|^2 with bank rows t (of all, if fewer): [N, D], [M, D] -> [N].
 
     What a query scores with images that it has nothing to do with.
     """
     if n < 1:
         raise ValueError("n must be at least 1")
-    _, rows = nearest(queries, bank, min(n, len(bank)))
-    squares = [((q - bank[row].astype(np.float64)) ** 2).sum(1) for q, row in zip(queries, rows, strict=True)]
-    return np.array([-square.mean() for square in squares], np.float64)
+    rows = _finite(bank, "bank")
+    scores = [-np.sort(((query - rows) ** 2).sum(axis=1))[:n] for query in _finite(queries, "queries")]
+    return np.array([best.mean() for best in scores], np.float64)
 
 
 def normalise_scores(scores: Float64, queries: NDArray[np.int64], background: Float64, alpha: float) -> Float64:

@@ -10,5 +10,19 @@ from .nearest import nearest_pairs
 from .pairs import Pairs, id_ranks
 from .range import pairs_within
 from .top import top_pairs
+from .views import Images, ImageSearch, RowSearch, Searches
 
-__all__ = ["Index", "IndexPairs", "Pairs", "connected_rows", "id_ranks", "nearest_pairs", "pairs_within", "top_pairs"]
+__all__ = [
+    "ImageSearch",
+    "Images",
+    "Index",
+    "IndexPairs",
+    "Pairs",
+    "RowSearch",
+    "Searches",
+    "connected_rows",
+    "id_ranks",
+    "nearest_pairs",
+    "pairs_within",
+    "top_pairs",
+]

@@ -6,7 +6,7 @@ from .. import _core
 from ..errors import SearchError
 from ..threads import cpu_count
 from .blocks import Blocks, StreamedBlocks
-from .pairs import Float32, Indices, Pairs, Ranks, Rows, check_dimensions, load
+from .pairs import Float32, Indices, Offsets, Pairs, Ranks, Rows, check_dimensions, load
 
 _BLOCK = 32_768  # references at a time: the more, the fewer are looked at in float64
 
@@ -18,18 +18,20 @@ def nearest_pairs(
     *,
     query_ranks: Indices,
     reference_ranks: Indices,
+    offsets: Offsets | None = None,
     threads: int | None = None,
 ) -> Pairs:
     """The k references nearest to each query (all, if fewer), ties by reference id; the pairs of all queries, best first.
 
-    queries [N, D] are loaded whole, references [M, D] block by block, float32; ranks as from ``id_ranks``; threads: all
-    processors by default.
+    queries [N, D] are loaded whole, references [M, D] block by block, float32; ranks as from ``id_ranks``; offsets of the
+    queries change the order of the pairs of different queries; threads: all processors by default.
     Raises: SearchError on bad values, different dimensions, or k < 1.
     """
     check_dimensions(queries, references)
     ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
     rows = load(queries, 0, queries.shape[0])
-    return nearest_in_blocks(rows, StreamedBlocks(references, _BLOCK), k, ranks, threads or cpu_count())
+    pairs = nearest_in_blocks(rows, StreamedBlocks(references, _BLOCK), k, ranks, threads or cpu_count())
+    return pairs if offsets is None else ranks.sorted(pairs.moved(offsets))
 
 
 def nearest_in_blocks(queries: Float32, references: Blocks, k: int, ranks: Ranks, threads: int) -> Pairs:

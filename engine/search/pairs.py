@@ -12,6 +12,8 @@ from ..errors import SearchError
 
 Float32 = NDArray[np.float32]
 Indices = NDArray[np.int64]
+Offsets = NDArray[np.float64]
+"""What is added to the squared distances of each query's pairs, [N]: so scores are normalised query by query."""
 
 QUERY_ROWS = 4096
 REFERENCE_ROWS = 4096
@@ -28,7 +30,10 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Parallel columns: row numbers of queries and references (int64), squared distances (float64)."""
+    """Parallel columns: row numbers of queries and references (int64), squared distances (float64).
+
+    Where a search was given offsets, ``distances`` are the squared distances with the offset of their query added.
+    """
 
     queries: Indices
     references: Indices
@@ -44,6 +49,12 @@ class Pairs:
 
     def __getitem__(self, which: Any) -> "Pairs":
         return Pairs(self.queries[which], self.references[which], self.distances[which])
+
+    def moved(self, offsets: Offsets | None) -> "Pairs":
+        """The same with the offset of its query added to every distance."""
+        if offsets is None:
+            return self
+        return Pairs(self.queries, self.references, self.distances + offsets[self.queries])
 
     @staticmethod
     def join(parts: Sequence["Pairs"]) -> "Pairs":
@@ -63,6 +74,9 @@ class Ranks:
     def order(self, pairs: Pairs) -> Indices:
         """Best first: distance, then query id, then reference id."""
         return np.lexsort((self.references[pairs.references], self.queries[pairs.queries], pairs.distances))
+
+    def sorted(self, pairs: Pairs) -> Pairs:
+        return pairs[self.order(pairs)]
 
 
 def id_ranks(ids: Sequence[str]) -> Indices:

@@ -5,7 +5,7 @@ import numpy as np
 from ..errors import SearchError
 from ..threads import cpu_count
 from .blocks import Blocks, StreamedBlocks
-from .pairs import REFERENCE_ROWS, Float32, Indices, Pairs, Ranks, Rows, check_dimensions, load
+from .pairs import REFERENCE_ROWS, Float32, Indices, Offsets, Pairs, Ranks, Rows, check_dimensions, load
 
 
 def pairs_within(
@@ -15,19 +15,22 @@ def pairs_within(
     *,
     query_ranks: Indices,
     reference_ranks: Indices,
+    offsets: Offsets | None = None,
     threads: int | None = None,
 ) -> Pairs:
     """Every pair whose Euclidean (not squared) distance is at most ``max_distance``, best first.
 
-    queries [N, D], references [M, D], float32; ranks as from ``id_ranks``; threads: all processors by default.
+    queries [N, D], references [M, D], float32; ranks as from ``id_ranks``; offsets of the queries change the order of
+    the pairs, not which they are; threads: all processors by default.
     Raises: SearchError on bad values, different dimensions, or a distance below 0 or NaN.
     """
     check_dimensions(queries, references)
     ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
     rows = load(queries, 0, queries.shape[0])
-    return within_in_blocks(
+    pairs = within_in_blocks(
         rows, StreamedBlocks(references, REFERENCE_ROWS), max_distance, ranks, threads or cpu_count()
     )
+    return pairs if offsets is None else ranks.sorted(pairs.moved(offsets))
 
 
 def within_in_blocks(queries: Float32, references: Blocks, max_distance: float, ranks: Ranks, threads: int) -> Pairs:
@@ -39,5 +42,4 @@ def within_in_blocks(queries: Float32, references: Blocks, max_distance: float, 
         found = rows.within(queries, float(max_distance) * float(max_distance), alive=alive, threads=threads)
         assert found is not None, "no bound was given on their number"
         parts.append(Pairs(found[0], found[1] + start, found[2]))
-    pairs = Pairs.join(parts)
-    return pairs[ranks.order(pairs)]
+    return ranks.sorted(Pairs.join(parts))

@@ -5,7 +5,19 @@ import numpy as np
 from ..errors import SearchError
 from ..threads import cpu_count
 from .blocks import Block, Blocks, StreamedBlocks
-from .pairs import QUERY_ROWS, REFERENCE_ROWS, Float32, Indices, Pairs, Ranks, Rows, blocks, check_dimensions, load
+from .pairs import (
+    QUERY_ROWS,
+    REFERENCE_ROWS,
+    Float32,
+    Indices,
+    Offsets,
+    Pairs,
+    Ranks,
+    Rows,
+    blocks,
+    check_dimensions,
+    load,
+)
 
 _MOST_AT_ONCE = 1 << 20  # pairs that one step of the scan may find
 _SAMPLE_QUERIES = 512
@@ -16,14 +28,28 @@ _SAMPLE_RUN_ROWS = 64
 class _Best:
     """The K best pairs seen so far, and the distance that a newcomer must not exceed."""
 
-    def __init__(self, k: int, ranks: Ranks, limit: float) -> None:
+    def __init__(self, k: int, ranks: Ranks, limit: float, offsets: Offsets | None) -> None:
         self.limit = limit
+        self._offsets = offsets
         self._k = k
         self._ranks = ranks
         self._parts: list[Pairs] = []
         self._size = 0
 
+    def limits(self, first: int, count: int) -> float | Offsets:
+        """What the squared distances of newcomers must not exceed, for queries first <= query < first + count.
+
+        With offsets, one for each; rounding must not lose a pair, so that they are wide by some units in the last place.
+        """
+        if self._offsets is None:
+            return self.limit
+        offsets = self._offsets[first : first + count]
+        return self.limit - offsets + 2.0**-50 * (abs(self.limit) + np.abs(offsets))
+
     def add(self, pairs: Pairs) -> None:
+        if self._offsets is not None:
+            pairs = pairs.moved(self._offsets)
+            pairs = pairs[pairs.distances <= self.limit]
         self._parts.append(pairs)
         self._size += len(pairs)
         if self._size > 2 * self._k + 1_000_000:
@@ -44,7 +70,7 @@ class _Best:
     def result(self) -> Pairs:
         """The K best, in order."""
         self._trim()
-        return self._parts[0][self._ranks.order(self._parts[0])]
+        return self._ranks.sorted(self._parts[0])
 
 
 def top_pairs(
@@ -54,11 +80,14 @@ def top_pairs(
     *,
     query_ranks: Indices,
     reference_ranks: Indices,
+    offsets: Offsets | None = None,
     query_rows: int = QUERY_ROWS,
     reference_rows: int = REFERENCE_ROWS,
     threads: int | None = None,
 ) -> Pairs:
     """The k pairs of smallest Euclidean distance, best first, ties by query id, then reference id; all pairs if fewer.
+
+    With offsets of the queries, the k pairs whose squared distance is smallest with the offset of its query added.
 
     queries [N, D] are loaded whole, references [M, D] block by block; float32 arrays or HDF5 datasets. Ranks as from
     ``id_ranks``. The block sizes bound the memory and never change the result. threads: all processors by default.
@@ -68,7 +97,7 @@ def top_pairs(
     ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
     rows = load(queries, 0, queries.shape[0])
     streamed = StreamedBlocks(references, reference_rows)
-    return top_in_blocks(rows, streamed, k, ranks, threads or cpu_count(), query_rows=query_rows)
+    return top_in_blocks(rows, streamed, k, ranks, threads or cpu_count(), offsets=offsets, query_rows=query_rows)
 
 
 def top_in_blocks(
@@ -78,6 +107,7 @@ def top_in_blocks(
     ranks: Ranks,
     threads: int,
     *,
+    offsets: Offsets | None = None,
     query_rows: int = QUERY_ROWS,
     count: int | None = None,
 ) -> Pairs:
@@ -89,8 +119,8 @@ def top_in_blocks(
         raise SearchError("k must be at least 1")
     wanted = min(k, len(queries) * (references.shape[0] if count is None else count))
     parts = list(blocks(queries, query_rows))
-    for limit in (_guess_limit(queries, references, wanted), np.inf):
-        best = _Best(wanted, ranks, limit)
+    for limit in (_guess_limit(queries, references, wanted, offsets), np.inf):
+        best = _Best(wanted, ranks, limit, offsets)
         if wanted:
             _scan(parts, references, best, threads)
         result = best.result()
@@ -108,7 +138,8 @@ def _scan(queries: list[tuple[int, Float32]], references: Blocks, best: _Best, t
 def _scan_block(queries: Float32, first: int, block: Block, best: _Best, threads: int) -> None:
     """Halves the queries until no step finds too many pairs: a limit that lets everything pass costs time, not memory."""
     most = max(_MOST_AT_ONCE, len(block.rows))
-    found = block.rows.within(queries, best.limit, most=most, alive=block.alive, threads=threads)
+    limits = best.limits(first, len(queries))
+    found = block.rows.within(queries, limits, most=most, alive=block.alive, threads=threads)
     if found is not None:
         best.add(Pairs(found[0] + first, found[1] + block.start, found[2]))
         return
@@ -117,16 +148,19 @@ def _scan_block(queries: Float32, first: int, block: Block, best: _Best, threads
     _scan_block(queries[half:], first + half, block, best, threads)
 
 
-def _guess_limit(queries: Float32, references: Blocks, wanted: int) -> float:
+def _guess_limit(queries: Float32, references: Blocks, wanted: int, offsets: Offsets | None) -> float:
     """A distance that, by a sample of the pairs, somewhat more than ``wanted`` pairs do not exceed."""
     total = len(queries) * references.shape[0]
     if total < 4_000_000:
         return np.inf
-    sample = queries[:: max(1, len(queries) // _SAMPLE_QUERIES)][:_SAMPLE_QUERIES]
+    sampled = slice(None, None, max(1, len(queries) // _SAMPLE_QUERIES))
+    sample = queries[sampled][:_SAMPLE_QUERIES]
     step = max(_SAMPLE_RUN_ROWS, references.shape[0] // _SAMPLE_RUNS)
     runs = [load(references, start, start + _SAMPLE_RUN_ROWS) for start in range(0, references.shape[0], step)]
     rows = np.concatenate(runs)
     distances = (sample**2).sum(1)[:, None] + (rows**2).sum(1) - 2.0 * (sample @ rows.T)
+    if offsets is not None:
+        distances = distances + offsets[sampled][:_SAMPLE_QUERIES, None]
     expected = wanted / total * distances.size
     rank = int(expected + 6.0 * expected**0.5 + 20.0)  # enough even where the sample was unlucky
     if rank >= distances.size:

@@ -2,7 +2,7 @@
 
 from .comparable import check_comparable
 from .convert import Converted, convert_descriptors
-from .descriptors import DescriptorFile, open_descriptors, read_attributes, write_descriptors
+from .descriptors import DescriptorFile, open_descriptors, read_attributes, refuse_views, write_descriptors
 from .journal import Journal, Slice
 from .memory import DescriptorArray, Descriptors, in_memory
 from .submission import check_submission, write_submission
@@ -20,6 +20,7 @@ __all__ = [
     "in_memory",
     "open_descriptors",
     "read_attributes",
+    "refuse_views",
     "write_descriptors",
     "write_submission",
 ]

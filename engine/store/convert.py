@@ -20,7 +20,7 @@ from ..errors import StoreError
 from ..outputs import DESCRIPTORS, IDS, NPY, PARQUET, check_output
 from . import npy, parquet
 from .content import Content
-from .descriptors import open_descriptors, write_descriptors
+from .descriptors import open_descriptors, refuse_views, write_descriptors
 
 PathLike = str | os.PathLike[str]
 _SUFFIXES = {".h5": "hdf5", ".hdf5": "hdf5", ".npy": "npy", ".parquet": "parquet"}
@@ -70,6 +70,7 @@ def _format(path: Path) -> str:
 
 def _export(source: Path, target: Path, role: str, write: Callable[[Path, Content], tuple[str, ...]]) -> Converted:
     with open_descriptors(source, role) as file:
+        refuse_views(file, what="only descriptor files keep these")
         rows = np.ascontiguousarray(file.descriptors[:], np.float32)
         content = Content(file.ids, rows, dict(file.attributes), file.failed(), file.damaged())
         _check(content, source)

@@ -16,6 +16,8 @@ from .reading import Rows, check_written, find_dataset, open_hdf5, read_attribut
 _TEXT = h5py.string_dtype("utf-8")
 _REASONS = np.dtype([("id", _TEXT), ("reason", _TEXT)])
 _SLICE_ROWS = 1 << 15
+VIEWS = "views"
+"""The dataset [N] of the rows' labels."""
 
 
 def write_descriptors(
@@ -66,7 +68,10 @@ def _large_slices(
 
 
 class DescriptorFile:
-    """Descriptors and ids of one open HDF5 file. ``descriptors`` is sliced like an array and read piece by piece."""
+    """Descriptors and ids of one open HDF5 file. ``descriptors`` is sliced like an array and read piece by piece.
+
+    views: the label of every row, where an image may have several; None where each has one.
+    """
 
     def __init__(self, file: h5py.File, path: Path, rows_name: str, ids_name: str) -> None:
         self._file = file
@@ -86,6 +91,8 @@ class DescriptorFile:
         self.descriptors = Rows(rows, path)
         self.ids = read_texts(names, path, ids_name)
         self.attributes = read_attributes_of(file, rows, path=path)  # a submission's lie with its halves
+        labels = self.column(VIEWS) if rows_name == "descriptors" else None
+        self.views = labels if labels and isinstance(labels[0], str) else None
 
     def failed(self) -> list[tuple[str, str]]:
         """(id, reason) of every image that has no row."""
@@ -119,6 +126,13 @@ class DescriptorFile:
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
+
+
+def refuse_views(*files: DescriptorFile, what: str) -> None:
+    """Raises: StoreError for files with labelled rows, which ``what`` says why they are not taken."""
+    for file in files:
+        if file.views is not None:
+            raise StoreError(f"{file.path}: holds views, several rows of an image; {what}")
 
 
 def open_descriptors(path: str | os.PathLike[str], role: str = "reference") -> DescriptorFile:

@@ -3,7 +3,8 @@
 HDF5 files do not survive a kill in the middle of a write, so a run appends its rows to a plain log and turns it into HDF5 at
 the end. The first line is a mark and JSON that says what run this is; slices follow, each
 ``<magic, length of the list, length of the rows, crc32 of both>`` + JSON [stamp, items, damage] + float32 rows, flushed to
-the disk one by one. A slice that was cut off fails its checksum and is dropped on resume, with all that follows it.
+the disk one by one. Where images give several rows, the list has a fourth part, the labels of each embedded image's rows.
+A slice that was cut off fails its checksum and is dropped on resume, with all that follows it.
 """
 
 import errno
@@ -34,20 +35,33 @@ class Slice:
     """A run of images in the order of the source: ids with None (embedded) or the reason they failed, and the rows [n, D].
 
     damaged: (id, reason) of those among them, embedded or not, whose pixels are not what they were. stamp: what the source was
-    like up to and with these images, by which they are recognised on resume.
+    like up to and with these images, by which they are recognised on resume. views: for each embedded image the labels of its
+    rows; empty where every one has a single row, the whole picture's.
     """
 
     items: list[tuple[str, str | None]]
     rows: NDArray[np.float32]
     damaged: list[tuple[str, str]] = field(default_factory=list)
     stamp: str = ""
+    views: list[list[str]] = field(default_factory=list)
+
+    def row_ids(self) -> list[str]:
+        """The id of each row's image."""
+        embedded = [name for name, why in self.items if why is None]
+        if not self.views:
+            return embedded
+        return [name for name, labels in zip(embedded, self.views, strict=True) for _ in labels]
+
+    def row_labels(self) -> list[str]:
+        """The label of each row; empty where there are none."""
+        return [label for labels in self.views for label in labels]
 
 
 class Journal:
     """Appends slices durably and reads them back. Holds an exclusive lock on its file until closed.
 
     identity: what must be equal for a run to be resumed, a flat JSON object.
-    Attributes: ``images`` (items recorded), ``embedded`` (rows recorded), ``stamp`` (that of the last slice).
+    Attributes: ``images`` (items recorded), ``embedded`` (those with rows), ``rows``, ``stamp`` (that of the last slice).
     Raises: StoreError when the file cannot be written, another run holds it, or it is a link or no journal at all (then it is
     not touched); ResumeError when it is of another run or holds what no run writes.
     """
@@ -57,6 +71,7 @@ class Journal:
         self.dimension = dimension
         self.images = 0
         self.embedded = 0
+        self.rows = 0
         self.stamp = ""
         self._file = _open_locked(self.path, output)
         try:
@@ -69,7 +84,7 @@ class Journal:
 
     def append(self, part: Slice) -> None:
         """Add a slice and wait until it is on the disk. Raises: StoreError."""
-        items = json.dumps([part.stamp, part.items, part.damaged]).encode()
+        items = json.dumps([part.stamp, part.items, part.damaged, *([part.views] if part.views else [])]).encode()
         rows = np.ascontiguousarray(part.rows, np.float32).tobytes()
         head = _HEAD.pack(_MAGIC, len(items), len(rows), zlib.crc32(rows, zlib.crc32(items)))
         end = self._file.tell()
@@ -78,9 +93,7 @@ class Journal:
         except StoreError:
             self._file.truncate(end)
             raise
-        self.images += len(part.items)
-        self.embedded += len(part.rows)
-        self.stamp = part.stamp
+        self._count(part)
 
     def slices(self) -> Iterator[Slice]:
         """All slices from the first; reading leaves the position at the end."""
@@ -113,13 +126,17 @@ class Journal:
             )
         end = self._file.tell()
         while (part := self._read_slice()) is not None:
-            self.images += len(part.items)
-            self.embedded += len(part.rows)
-            self.stamp = part.stamp
+            self._count(part)
             end = self._file.tell()
         self._file.seek(end)
         self._file.truncate()
         return True
+
+    def _count(self, part: Slice) -> None:
+        self.images += len(part.items)
+        self.embedded += sum(why is None for _, why in part.items)
+        self.rows += len(part.rows)
+        self.stamp = part.stamp
 
     def _read_slice(self) -> Slice | None:
         head = self._file.read(_HEAD.size)
@@ -187,7 +204,7 @@ def _check_ours(file: BinaryIO, path: Path, status: os.stat_result) -> None:
 
 def _parse(items: bytes, rows: bytes, dimension: int) -> Slice:
     """Raises: ValueError, TypeError or RecursionError for what no run writes."""
-    stamp, listed, damages = json.loads(items)
+    stamp, listed, damages, *more = json.loads(items)
     pairs, damaged = ([(name, why) for name, why in part] for part in (listed, damages))
     if not isinstance(stamp, str) or not all(
         isinstance(name, str) and isinstance(why, str | None) for name, why in pairs
@@ -196,11 +213,29 @@ def _parse(items: bytes, rows: bytes, dimension: int) -> Slice:
     if not all(isinstance(name, str) and isinstance(why, str) for name, why in damaged):
         raise ValueError("ids and what is damaged must be text")
     values = np.frombuffer(rows, np.float32).reshape(-1, dimension)
-    if len(values) != sum(why is None for _, why in pairs):
-        raise ValueError(f"{len(values)} rows for {sum(why is None for _, why in pairs)} images")
+    embedded = sum(why is None for _, why in pairs)
+    views = _parse_views(more, embedded)
+    expected = sum(map(len, views)) if views else embedded
+    if len(values) != expected:
+        raise ValueError(f"{len(values)} rows instead of {expected} for {embedded} images")
     if not np.isfinite(values).all():
         raise ValueError("rows that are not finite")
-    return Slice(pairs, values, damaged, stamp)
+    return Slice(pairs, values, damaged, stamp, views)
+
+
+def _parse_views(more: list[object], embedded: int) -> list[list[str]]:
+    """Raises: ValueError for what no run writes."""
+    if not more:
+        return []
+    (views,) = more
+    if not isinstance(views, list) or len(views) != embedded:
+        raise ValueError(f"no labels for the rows of {embedded} images")
+    for labels in views:
+        if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
+            raise ValueError("labels of rows must be text")
+        if len(set(labels)) < len(labels):
+            raise ValueError("two rows of an image have one label")
+    return views
 
 
 def _read_line(file: BinaryIO) -> bytes:

@@ -27,6 +27,10 @@ class Descriptors(Protocol):
     def descriptors(self) -> Sliced: ...
     @property
     def attributes(self) -> Mapping[str, object]: ...
+    @property
+    def views(self) -> list[str] | None:
+        """The label of every row, where an image may have several; None where each has one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class DescriptorArray:
     ids: list[str]
     descriptors: NDArray[np.float32]
     attributes: Mapping[str, object] = field(default_factory=dict)
+    views: list[str] | None = None
 
     def __enter__(self) -> "DescriptorArray":
         return self

@@ -13,7 +13,7 @@ from ..arguments import file_path, whole_number
 from ..errors import StoreError
 from ..outputs import SUBMISSION, check_output
 from .comparable import KEPT, check_comparable
-from .descriptors import DescriptorFile, open_descriptors
+from .descriptors import DescriptorFile, open_descriptors, refuse_views
 from .hdf5 import new_hdf5
 from .reading import Rows, find_dataset, open_hdf5, reading
 
@@ -36,6 +36,7 @@ def write_submission(
     check_output(output, SUBMISSION, (queries, references))
     with open_descriptors(queries, "query") as q, open_descriptors(references, "reference") as r:
         check_comparable(q, r)
+        refuse_views(q, r, what="a submission has one row for each image")
         if q.descriptors.shape[1] != r.descriptors.shape[1]:
             raise StoreError(
                 f"dimensions differ: {q.path} has {q.descriptors.shape[1]}, {r.path} has {r.descriptors.shape[1]}"

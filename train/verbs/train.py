@@ -228,7 +228,7 @@ def tune(
     validation: Annotated[Path, typer.Argument(help="A folder with references/, queries/ and truth.csv.")],
     as_json: AsJson = False,
 ) -> None:
-    """Choose a bundle's normalisation (method, beta, cosines) on a validation pair."""
+    """Choose a bundle's normalisation (method, beta, cosines; alpha and n of scores) on a validation pair."""
     from ..refit import tune_bundle
 
     started = time.perf_counter()

@@ -1,0 +1,31 @@
+"""A describer in plain numpy, the definition of correct."""
+
+from dataclasses import asdict
+from typing import Literal
+
+from . import reference
+from .describer import Float32, Float64, Normalisation, Projection, present
+
+
+class NumpyDescriber:
+    """See :class:`~copytrace.engine.describe.Describer`; computed in float64."""
+
+    backend: Literal["numpy"] = "numpy"
+
+    def __init__(self, projection: Projection, bank: Float32 | None = None) -> None:
+        self._projection = projection
+        self._bank = bank
+
+    @property
+    def dimension(self) -> int:
+        return len(self._projection.eigenvalues)
+
+    def project(self, raw: Float32) -> Float32:
+        p = self._projection
+        return reference.project(raw, p.mean, p.components, p.eigenvalues)
+
+    def describe_queries(self, raw: Float32, how: Normalisation) -> Float32:
+        return reference.normalise(self.project(raw), present(self._bank), **asdict(how))
+
+    def background_scores(self, queries: Float32, n: int) -> Float64:
+        return reference.background_scores(queries, present(self._bank), n)
