@@ -17,7 +17,7 @@ from ..collection import is_collection
 from ..errors import MatchError
 from ..manifest import Precision
 from ..match.report import render_report
-from ..matches import Match, Matched
+from ..matches import LIKELY, Match, Matched
 from ..matching import CANDIDATES, Matcher, Mode
 from ..outputs import EVIDENCE, PAIRS, REPORT, check_output
 from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Source, open_source
@@ -47,9 +47,6 @@ Ids = Annotated[IdRule, typer.Option("--id", help="An image's id: its file name 
 Threads = Annotated[int | None, typer.Option(min=1, max=MAX_THREADS, help="Default: all processors.")]
 PixelLimit = Annotated[int, typer.Option(min=1, help="Images with more pixels are refused.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
-
-
-LIKELY = 0.5
 
 
 @dataclass(frozen=True, slots=True)

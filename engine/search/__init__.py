@@ -4,11 +4,21 @@ The native core proposes, in float32 or in bytes; float64 decides. Results equal
 ordered by id, whatever the blocks.
 """
 
-from .components import connected_rows
+from .components import connected_rows, joined_rows
 from .index import Index, IndexPairs
 from .nearest import nearest_pairs
 from .pairs import Pairs, id_ranks
 from .range import pairs_within
 from .top import top_pairs
 
-__all__ = ["Index", "IndexPairs", "Pairs", "connected_rows", "id_ranks", "nearest_pairs", "pairs_within", "top_pairs"]
+__all__ = [
+    "Index",
+    "IndexPairs",
+    "Pairs",
+    "connected_rows",
+    "id_ranks",
+    "joined_rows",
+    "nearest_pairs",
+    "pairs_within",
+    "top_pairs",
+]
