@@ -10,6 +10,9 @@ from .match.verification import Verification
 from .pictures import Picture
 from .references import References
 
+LIKELY = 0.5
+"""From this probability on a pair counts as a copy."""
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

@@ -9,20 +9,22 @@ full      also the three with the most votes of local features among all referen
 ========  =====================================================================================================
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .api import Engine
-from .bundle import DEFAULT_BUNDLE
+from .bundle import Bundle
+from .collection import Collection
 from .errors import BadImageError, MatchError
+from .local_recall import LocalRecall
 from .match.aligned import NOTHING, align
 from .match.constants import MatchConstants
 from .match.probability import PairFeatures
-from .match.recall import LocalIndex, Quantisers, most_voted
+from .match.recall import Quantisers
 from .match.regions import MOST_REGIONS
 from .match.verification import NONE, Verification
 from .match.verify import Verifier
@@ -32,16 +34,16 @@ from .memory import as_images
 from .parallel import Threads
 from .pictures import Looks, Picture, picture_stream
 from .pipeline import chunks_of
-from .read import BadImage, Place, Source, open_source
-from .references import References
+from .read import BadImage, Place, Source
+from .references import References, references_at
 from .run import Progress
 from .search import nearest_pairs
+
+log = logging.getLogger(__name__)
 
 Mode = Literal["views", "verify", "full"]
 CANDIDATES = 10
 VOTED = 3
-CONSTANTS = "matching.json"
-QUANTISERS = "quantisers.npz"
 _CHANCES = 1
 """Views pay for their number by a penalty; a pair's score then depends on no other candidate."""
 _GROUP = 32  # queries searched at a time: the search reads all references once for them
@@ -50,15 +52,17 @@ _GROUP = 32  # queries searched at a time: the search reads all references once 
 class Matcher:
     """Finds of which references images are copies.
 
-    references: a source of images (folder, tar, list of paths), or ``References``. mode: see above. engine: what embeds
-    (default: the default bundle); its threads are used for all. candidates, voted: how many references are looked at. turns,
-    regions: the views of a query beside the whole. pictures: put small ones into the evidence, for drawing.
-    Raises: SourceError, BundleError, MatchError, MissingExtraError.
+    references: a source of images (folder, tar, list of paths), a collection or its folder, or ``References``. mode: see above.
+    engine: what embeds (default: the default bundle); its threads are used for all. candidates, voted: how many references are
+    looked at. turns, regions: the views of a query beside the whole. pictures: put small ones into the evidence, for drawing.
+    announce: is told the size of an index before it is built, and what may make answers others than they were (default: the
+    log).
+    Raises: SourceError, CollectionError, BundleError, MatchError, MissingExtraError.
     """
 
     def __init__(
         self,
-        references: Place | References,
+        references: Place | Collection | References,
         mode: Mode = "verify",
         *,
         engine: Engine | None = None,
@@ -69,6 +73,7 @@ class Matcher:
         pictures: bool = False,
         constants: MatchConstants | None = None,
         progress: Progress = lambda done, total, failed: None,
+        announce: Callable[[str], None] = log.info,
     ) -> None:
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}")
@@ -79,17 +84,29 @@ class Matcher:
         self._embedder = self.engine.embedder
         local = mode != "views"
         if not isinstance(references, References):
-            references = References.of(self._embedder, open_source(references), local=local, progress=progress)
+            references = references_at(self._embedder, references, local=local, progress=progress)
         if local and len(references.features) != len(references):
             raise MatchError(f"mode {mode} needs the references' local features, and these have none")
         self.references = references
+        for note in _notes(self.engine.bundle, references.matching):
+            announce(note)
         self._looks = Looks.of_queries(self._embedder, local=local, turns=turns, regions=regions)
-        self._constants = constants or MatchConstants.load(_bundled(self.engine, CONSTANTS))
+        self._constants = constants or MatchConstants.load(self.engine.bundle.matching_file("constants")[0])
         self._workers = Threads(self._embedder.workers, "match")
         self._pictures = pictures
         self._candidates = candidates
         self._voted = voted
-        self.index = self._local_index() if mode == "full" and voted else None
+        self._recall = self._local_recall(announce) if mode == "full" and voted else None
+
+    def update(self, collection: Collection) -> None:
+        """Go by what a collection, the one matched with so far, holds now; only what came and went is looked at for votes.
+
+        Not while another thread matches. Raises: CollectionError; MatchError where local features are missing.
+        """
+        references = references_at(self._embedder, collection, local=self.mode != "views")
+        if self._recall is not None:
+            self._recall.update(references)
+        self.references = references
 
     def match(self, images: GivenImage | Iterable[GivenImage]) -> list[list[Match]]:
         """Paths, encoded images or pixels (uint8 RGB [H, W, 3] or grey [H, W]) -> the matches of each, the likeliest first.
@@ -173,8 +190,8 @@ class Matcher:
         """The numbers of the references to look at."""
         similarity, _ = self._similarities(query, nearest)
         chosen = nearest[np.argsort(-similarity, kind="stable")[: self._candidates]].tolist()
-        if self.index is not None and query.features is not None:
-            chosen += [n for n in most_voted(self.index.votes(query.features), self._voted) if n not in chosen]
+        if self._recall is not None and query.features is not None:
+            chosen += [n for n in self._recall.most_voted(query.features, self._voted) if n not in chosen]
         return [int(number) for number in chosen]
 
     def _similarities(
@@ -230,15 +247,14 @@ class Matcher:
             wanted.setdefault(query, []).append(number)
         return wanted
 
-    def _local_index(self) -> LocalIndex:
-        features = self.references.features
-        quantisers = Quantisers.load(_bundled(self.engine, QUANTISERS))
-        index = LocalIndex(sum(map(len, features)), quantisers)
-        index.add(range(len(features)), features)
-        return index
+    def _local_recall(self, announce: Callable[[str], None]) -> LocalRecall:
+        quantisers = Quantisers.load(self.engine.bundle.matching_file("quantisers")[0])
+        return LocalRecall(self.references, quantisers, announce)
 
 
-def _bundled(engine: Engine, name: str) -> Path:
-    """A file of the engine's bundle, or of the default one where the bundle has none of its own."""
-    own = engine.bundle.path / name
-    return own if own.is_file() else DEFAULT_BUNDLE / name
+def _notes(bundle: Bundle, recorded: str | None) -> Iterator[str]:
+    """recorded: the hash of the constants and quantisers that a collection was last added to with."""
+    if "constants" not in bundle.manifest.matching:
+        yield f"{bundle.path}: has no constants of matching; by the default bundle's, probabilities are not calibrated"
+    if recorded not in (None, bundle.matching):
+        yield "constants or quantisers of matching have changed since the collection was last added to: answers may differ"

@@ -1,20 +1,18 @@
 """``copytrace collection`` and what joins collections with images, descriptor files and search."""
 
 import csv
-import io
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
-import warnings
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from copytrace.engine import (
     BadImageError,
@@ -26,31 +24,12 @@ from copytrace.engine import (
     open_descriptors,
     search,
 )
-from copytrace.engine.cli import main
 from copytrace.engine.store import write_descriptors
 
 from conftest import PHOTOS
+from in_process import run
 
 DIMENSION = 256
-
-
-def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """The command within this process: starting one takes longer than most of what is asked of it here."""
-    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    returned: object = 0
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        patch.setattr(sys, "argv", ["copytrace", *map(str, arguments)])
-        with redirect_stdout(output), redirect_stderr(errors):
-            try:
-                main()
-            except SystemExit as end:
-                returned = end.code or 0
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    texts = [stream.buffer.getvalue().decode() for stream in (output, errors)]
-    assert returned == code, texts
-    return subprocess.CompletedProcess([], code, *texts)
 
 
 def run_json(*arguments: object, code: int = 0) -> dict[str, object]:
@@ -69,7 +48,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Path:
     folder = tmp_path_factory.mktemp("files")
     engine.embed_source(PHOTOS / "references", folder / "r.h5")
     engine.embed_source(PHOTOS / "queries", folder / "q.h5", role="query")
-    engine.add_source(PHOTOS / "references", folder / "refs.ct")
+    engine.add_source(PHOTOS / "references", folder / "refs.ct", features=False)
     return folder
 
 
@@ -86,7 +65,7 @@ def test_the_verbs_one_after_another(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_text("R0002\nR0003\n")
     removed = run_json("collection", "remove", refs, "R0001", "--from", tmp_path / "ids.txt")
     assert (removed["removed"], removed["references"]) == (3, 37)
-    assert run_json("collection", "compact", refs)["freed_bytes"] == 3 * DIMENSION * 4
+    assert run_json("collection", "compact", refs)["freed_bytes"] > 3 * (DIMENSION * 4 + 20_000)  # features too
     assert run_json("collection", "check", refs) == {"collection": str(refs), "valid": True, "problems": []}
     assert run_json("collection", "export", refs, "-o", tmp_path / "e.h5")["references"] == 37
     assert run_json("collection", "import", tmp_path / "b.ct", tmp_path / "e.h5")["added"] == 37
@@ -112,7 +91,7 @@ def test_added_in_pieces_and_with_detours_it_is_the_same(files: Path, tmp_path: 
     photos = sorted((PHOTOS / "references").iterdir())
     for number, part in enumerate((photos[150:], photos[:7], photos[7:150])):
         (tmp_path / f"{number}.txt").write_text("\n".join(map(str, part)))
-        engine.add_source(tmp_path / f"{number}.txt", tmp_path / "refs.ct")
+        engine.add_source(tmp_path / f"{number}.txt", tmp_path / "refs.ct", features=False)
         engine.add_source(PHOTOS / "queries", tmp_path / "refs.ct")
         with Collection.open(tmp_path / "refs.ct", write=True) as collection:
             collection.remove([file.stem for file in (PHOTOS / "queries").iterdir()])
@@ -129,7 +108,14 @@ def test_an_interrupted_add_goes_on(tmp_path: Path) -> None:
     for i in range(900):
         shutil.copy(photos[i % len(photos)], many / f"{i:05d}.jpg")
     refs = tmp_path / "refs.ct"
-    command = [str(Path(sys.executable).parent / "copytrace"), "collection", "add", str(refs), str(many)]
+    command = [
+        str(Path(sys.executable).parent / "copytrace"),
+        "collection",
+        "add",
+        "--no-features",
+        str(refs),
+        str(many),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     kept = 0
@@ -238,7 +224,7 @@ def test_a_collection_of_another_kind_is_refused(files: Path, photos: Path, tmp_
     assert not (tmp_path / "new.ct").exists()
 
 
-def test_export_and_import_keep_everything_but_views_and_blobs(files: Path, tmp_path: Path) -> None:
+def test_export_and_import_keep_everything_but_views(files: Path, tmp_path: Path) -> None:
     with Collection.open(files / "refs.ct") as collection:
         collection.backup(tmp_path / "a.ct")
     with Collection.open(tmp_path / "a.ct", write=True) as a:
@@ -265,6 +251,39 @@ def test_export_and_import_keep_everything_but_views_and_blobs(files: Path, tmp_
         assert file["ids"].asstr()[:].tolist()[:200] == made["ids"].asstr()[:].tolist()
         assert file["descriptors"][4:200].tobytes() == made["descriptors"][4:].tobytes()
         assert file.attrs["role"] == "reference"
+
+
+def test_local_features_go_along(photos: Path, tmp_path: Path, engine: Engine) -> None:
+    """Through export and import, and in a backup; check looks at them too."""
+    some = [*sorted(photos.iterdir())[:5], tmp_path / "blank.png"]
+    Image.new("L", (90, 90), 128).save(some[-1])
+    (tmp_path / "some.txt").write_text("\n".join(map(str, some)))
+    engine.add_source(tmp_path / "some.txt", tmp_path / "a.ct")
+    with Collection.open(tmp_path / "a.ct", write=True) as a:
+        a.add(["bare"], np.ones((1, DIMENSION)))
+        a.backup(tmp_path / "b.ct")
+        export_descriptors(a, tmp_path / "e.h5")
+        import_descriptors(tmp_path / "e.h5", tmp_path / "c.ct")
+        for name in ("b.ct", "c.ct"):
+            with Collection.open(tmp_path / name) as other:
+                assert other.contents()[0] == a.contents()[0] and other.check() == [] and other.properties["features"]
+                for kind in ("features", "thumbnail"):
+                    blobs = list(other.blobs(kind))
+                    assert blobs == list(a.blobs(kind)) and sum(blob is None for _, blob in blobs) == 1
+    with (
+        h5py.File(tmp_path / "e.h5") as file,
+        h5py.File(tmp_path / "bad.h5", "w") as bad,
+        h5py.File(tmp_path / "newer.h5", "w") as newer,
+    ):
+        for copy in (bad, newer):
+            for name in file:
+                file.copy(name, copy)
+            copy.attrs.update(file.attrs)
+        bad["features"][2] = np.arange(9, dtype=np.uint8)
+        newer["thumbnail"].attrs["version"] = 99
+    for name, word in (("bad", "9 bytes are no local features"), ("newer", "thumbnail are of form 99")):
+        assert word in run("collection", "import", tmp_path / "d.ct", tmp_path / f"{name}.h5", code=1).stderr
+        assert not (tmp_path / "d.ct").exists()
 
 
 def test_files_of_other_writers_are_imported_or_refused(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from copytrace.engine.read import image_size
 from copytrace.engine.search import components, connected_rows
 from copytrace.engine.store import write_descriptors
 
+import in_process
 from conftest import PHOTOS
 
 SINGLE = [f"R{number:04d}" for number in range(10, 30)]
@@ -209,3 +210,26 @@ def test_size_of_a_turned_picture_is_upright(tmp_path: Path) -> None:
     for suffix in ("jpg", "png", "tiff"):
         picture.save(tmp_path / f"a.{suffix}", exif=turned)
         assert image_size((tmp_path / f"a.{suffix}").read_bytes()) == (30, 40), suffix
+
+
+def test_verified_duplicates(album: Path, tmp_path: Path, engine: Engine) -> None:
+    """A photograph pasted on something else lies far from itself, and is found by a second look; neither joins others."""
+    pasted = Image.effect_noise((480, 360), 60).convert("RGB")
+    pasted.paste(Image.open(album / "R0012.jpg").convert("RGB").resize((250, 190)), (150, 100))
+    pasted.save(album / "pasted.png")
+
+    def group_of(found: Duplicates, name: str) -> set[str]:
+        return {one.id for group in found for one in group if name in {other.id for other in group}}
+
+    plain, verified = find_duplicates(album, engine), find_duplicates(album, engine, verify=True)
+    assert group_of(plain, "pasted") == set() and group_of(verified, "pasted") == {"pasted", "R0012"}
+    for name in ("R0000", "R0001"):
+        assert group_of(verified, name) == group_of(plain, name) != set()
+    assert len(verified) == len(plain) + 1 and (verified.failed, verified.images) == (plain.failed, plain.images)
+    assert find_duplicates(album, engine, verify=True, max_distance=0.0).groups == []
+    done = in_process.run("dedup", album, "-o", tmp_path / "groups.csv", "--verify", "--json")
+    assert json.loads(done.stdout)["groups"] == len(verified)
+    engine.embed_source(album, tmp_path / "r.h5")
+    with pytest.raises(ValueError, match="verification looks at images"):
+        find_duplicates(tmp_path / "r.h5", verify=True)
+    in_process.run("dedup", tmp_path / "r.h5", "-o", tmp_path / "groups.csv", "--verify", code=2)

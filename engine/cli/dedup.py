@@ -12,7 +12,6 @@ from ..api import Engine
 from ..arguments import MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
 from ..dedup import (
-    DEFAULT_MAX_DISTANCE,
     Duplicates,
     find_duplicates,
     opened,
@@ -37,9 +36,21 @@ def dedup(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The groups.csv to write.", parser=path)],
     max_distance: Annotated[
-        float,
-        typer.Option(min=0.0, callback=number, help="Images no further apart (Euclidean, not squared) are joined."),
-    ] = DEFAULT_MAX_DISTANCE,
+        float | None,
+        typer.Option(
+            min=0.0,
+            callback=number,
+            help="Images no further apart (Euclidean, not squared) are joined. Default: 0.65; with --verify 1.2.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Join only what a second look, at local features and pixels, takes for copies; "
+            "--max-distance then says which pairs are looked at.",
+        ),
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with the pictures.", parser=path)] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="The images of a descriptor file: by them the best is chosen.", parser=path)
@@ -64,6 +75,8 @@ def dedup(
     if is_hdf5(source):
         if (bundle, precision, device) != (DEFAULT_BUNDLE, "int8", "auto"):
             raise typer.BadParameter("a descriptor file is embedded already: no --bundle, --precision or --device")
+        if verify:
+            raise typer.BadParameter("--verify looks at images, not at a descriptor file")
         album = None if pictures is None else opened(pictures, ids, "fail")
         _check_outputs(output, report, [source, *(album.files() if album is not None else ())])
         found = find_duplicates(source, max_distance=max_distance, pictures=album, threads=threads)
@@ -78,6 +91,7 @@ def dedup(
                 album,
                 engine,
                 max_distance=max_distance,
+                verify=verify,
                 on_error=on_error,
                 damaged=damaged,
                 threads=threads,

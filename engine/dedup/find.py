@@ -1,14 +1,15 @@
 """Near-duplicates within one source of images, or among the rows of a descriptor file."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
 
 from ..api import Engine
-from ..arguments import MAX_THREADS, file_path, number, one_of, whole_number
+from ..arguments import MAX_THREADS, file_path, flag, number, one_of, whole_number
 from ..embedder import Damaged
 from ..errors import ComparisonError, SearchError
 from ..found import origin
@@ -16,10 +17,11 @@ from ..outputs import is_hdf5
 from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Place, Source, open_source
 from ..run import OnError, Progress
 from ..search import connected_rows, id_ranks
-from ..search.pairs import load
+from ..search.pairs import Indices, load
 from ..store import open_descriptors
 from .facts import look_up
 from .groups import Duplicates, group_rows, members_of
+from .second_look import verified_rows
 
 DEFAULT_MAX_DISTANCE = 0.65
 """Measured with the package's bundle on held-back photographs. Of 1,124,250 pairs of different ones none is this near (the
@@ -27,12 +29,15 @@ nearest: 0.861); of 1,499,500 pairs of a photograph with an edited, often heavil
 re-encoded (quality 60), at half the size, mirrored, or cropped to 90 % of each side all are; to 80 % 96.7 %, brightened
 99.7 %. At 0.6 mirrored ones are 95.3 % and those cropped to 80 % 88.3 %; at 0.7 four of the edited others are."""
 
+VERIFIED_MAX_DISTANCE = 1.2
+
 
 def find_duplicates(
     source: Place | Source,
     engine: Engine | None = None,
     *,
-    max_distance: float = DEFAULT_MAX_DISTANCE,
+    max_distance: float | None = None,
+    verify: bool = False,
     pictures: Place | Source | None = None,
     ids: IdRule = "stem",
     on_error: OnError = "skip",
@@ -43,13 +48,17 @@ def find_duplicates(
     """Group the images of a source, or of a descriptor file, that are near-duplicates of each other.
 
     source: what ``embed_source`` takes, or a descriptor file of references. engine: embeds the images, as references (default:
-    ``Engine()``). max_distance: two images whose descriptors are no further apart (Euclidean) are joined; groups are what such
-    joints connect. pictures: the images of a descriptor file, for their sizes, by which the best of each group is chosen;
-    without them it is the first id. ids, on_error, damaged, progress: as in ``embed_source``. threads: of the comparison.
+    ``Engine()``). max_distance: two images whose descriptors are no further apart (Euclidean) are joined (default 0.65); groups
+    are what such joints connect. verify: of each image and its ten nearest others, no further apart than ``max_distance``
+    (default 1.2), those are joined that a second look takes for copies; not for descriptor files. pictures: the images of a
+    descriptor file, for their sizes, by which the best of each group is chosen; without them it is the first id. ids, on_error,
+    damaged, progress: as in ``embed_source``. threads: of the comparison.
     Raises: SourceError, BadImageError, StoreError, SearchError; ComparisonError for a descriptor file of rows that cannot be
     compared with each other; ValueError or TypeError for arguments that are not allowed.
     """
-    max_distance = number("max_distance", max_distance, 0.0)
+    flag("verify", verify)
+    usual = VERIFIED_MAX_DISTANCE if verify else DEFAULT_MAX_DISTANCE
+    max_distance = usual if max_distance is None else number("max_distance", max_distance, 0.0)
     threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
     one_of("ids", ids, get_args(IdRule))
     if engine is not None and not isinstance(engine, Engine):
@@ -57,6 +66,8 @@ def find_duplicates(
     if isinstance(source, str | os.PathLike) and is_hdf5(path := file_path("source", source)):
         if engine is not None:
             raise ValueError(f"{path} is a descriptor file, which needs no engine")
+        if verify:
+            raise ValueError(f"{path} is a descriptor file; verification looks at images")
         album = None if pictures is None else opened(pictures, ids, "fail")
         return _among(path, album, max_distance, threads, DEFAULT_PIXEL_LIMIT)
     if pictures is not None:
@@ -65,7 +76,8 @@ def find_duplicates(
     with TemporaryDirectory(prefix="copytrace-") as folder:
         album, path = opened(source, ids, on_error), Path(folder) / "descriptors.h5"
         engine.embed_source(album, path, ids=ids, on_error=on_error, damaged=damaged, progress=progress)
-        found = _among(path, album, max_distance, threads, engine.pixel_limit)
+        join = partial(verified_rows, album=album, engine=engine, progress=progress) if verify else None
+        found = _among(path, album, max_distance, threads, engine.pixel_limit, join)
     return replace(found, ignored=album.ignored)
 
 
@@ -76,8 +88,14 @@ def opened(source: Place | Source, ids: IdRule, on_error: OnError) -> Source:
 
 
 def _among(
-    path: Path, pictures: Source | None, max_distance: float, threads: int | None, pixel_limit: int
+    path: Path,
+    pictures: Source | None,
+    max_distance: float,
+    threads: int | None,
+    pixel_limit: int,
+    join: Callable[..., Indices] | None = None,
 ) -> Duplicates:
+    """join: labels of rows and ids within a distance, where it is not the distance alone that decides."""
     with open_descriptors(path) as file:
         role, output = (file.attributes.get(name) for name in ("role", "output"))
         if role == "query" or output in ("raw", "method1", "method2"):
@@ -85,7 +103,10 @@ def _among(
         try:
             id_ranks(file.ids)  # an id that occurs twice could not be told apart in the groups
             rows = load(file.descriptors, 0, len(file.ids))
-            labels = connected_rows(rows, max_distance, threads=threads)
+            if join is None:
+                labels = connected_rows(rows, max_distance, threads=threads)
+            else:
+                labels = join(rows, file.ids, max_distance=max_distance)
         except SearchError as error:
             raise SearchError(f"{path}: {error}") from None
         failed, damaged = _reasons(file.failed()), _reasons(file.damaged())

@@ -4,7 +4,7 @@ The native core proposes, in float32 or in bytes; float64 decides. Results equal
 ordered by id, whatever the blocks.
 """
 
-from .components import connected_rows
+from .components import connected_rows, joined_rows
 from .index import Index, IndexPairs
 from .nearest import nearest_pairs
 from .pairs import Pairs, id_ranks
@@ -22,6 +22,7 @@ __all__ = [
     "Searches",
     "connected_rows",
     "id_ranks",
+    "joined_rows",
     "nearest_pairs",
     "pairs_within",
     "top_pairs",

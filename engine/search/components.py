@@ -28,6 +28,13 @@ def connected_rows(rows: Rows, max_distance: float, *, threads: int | None = Non
     return labels
 
 
+def joined_rows(count: int, first: Indices, second: Indices) -> Indices:
+    """The same labels of ``count`` rows, for joints that are given: row ``first[i]`` with row ``second[i]``."""
+    labels = np.arange(count, dtype=np.int64)
+    _join(labels, first, second)
+    return labels
+
+
 def _join_block(
     labels: Indices, rows: Float32, first: int, block: _core.References, start: int, limit: float, threads: int
 ) -> None:
