@@ -68,7 +68,7 @@ def _next_stage(match: re.Match[str]) -> str:
 
 
 def _classifiers(backbone: Any) -> tuple[str, ...]:
-    names = backbone.pretrained_cfg.get("classifier") or ()
+    names = getattr(backbone, "pretrained_cfg", {}).get("classifier") or ()
     return (names,) if isinstance(names, str) else tuple(names)
 
 
