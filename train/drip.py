@@ -20,12 +20,14 @@ class Drip:
     """How many classes take part, and when there will be more.
 
     start: classes in the beginning; total: all there are. The loss looked at is the mean of the last ``window`` steps.
+    stages: numbers of classes to go through instead of doubling.
     """
 
     start: int
     total: int
     threshold: float = THRESHOLD
     window: int = 50
+    stages: tuple[int, ...] = ()
     classes: int = field(init=False)
     _losses: list[float] = field(init=False, default_factory=list)
 
@@ -33,11 +35,12 @@ class Drip:
         self.classes = min(self.start, self.total)
 
     def observe(self, loss: float) -> bool:
-        """Take in a step's loss; True when the classes have just been doubled."""
+        """Take in a step's loss; True when there have just become more classes."""
         self._losses = [*self._losses, loss][-self.window :]
         if self.classes == self.total or len(self._losses) < self.window or self.mean_loss >= self.threshold:
             return False
-        self.classes = min(2 * self.classes, self.total)
+        larger = [stage for stage in self.stages if stage > self.classes]
+        self.classes = min((self.total, *larger)) if self.stages else min(2 * self.classes, self.total)
         self._losses = []
         return True
 

@@ -53,7 +53,8 @@ class Trainer:
         self.task, self.settings, self.folder, self.workers = task, settings, folder, workers
         self.device, (self.rank, self.world) = start_processes(), rank_and_world()
         self.step = 0
-        self.drip = Drip(settings.drip_start or task.classes, task.classes, settings.drip_threshold)
+        first = settings.drip_start or min((task.classes, *settings.drip_steps))
+        self.drip = Drip(first, task.classes, settings.drip_threshold, stages=settings.drip_steps)
         state = load_checkpoint(folder / CHECKPOINT)
         if state:
             self.step = state["step"]

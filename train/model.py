@@ -35,6 +35,13 @@ class GeM(nn.Module):
         return pooled
 
 
+class AveragePool(nn.Module):
+    """The mean over the map, in float32: [N, C, H, W] -> [N, C]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float().mean(dim=(2, 3))
+
+
 @dataclass(frozen=True)
 class PixelScale:
     """Bytes to floats: ``(x - offset) / divisor``, for all channels or for each."""
@@ -50,9 +57,10 @@ class _AllTapped(Exception):  # noqa: N818 - no error: it ends a backbone's pass
 class Trunk(nn.Module):
     """uint8 RGB pixels [N, S, S, 3] -> pooled features float32 [N, F].
 
-    backbone: a timm model without classifier. taps: names of its modules whose outputs are pooled, each by a GeM of its own,
-    and concatenated in the order in which the backbone computes them; none: its last feature map. What lies behind the last
-    tap is not computed. cell: pool the maxima of cells of this many pixels a side instead of the pixels themselves.
+    backbone: a timm model without classifier. taps: names of its modules whose outputs are pooled, each by a GeM of its own
+    (average: by the mean), and concatenated in the order in which the backbone computes them; none: its last feature map. What
+    lies behind the last tap is not computed. cell: pool the maxima of cells of this many pixels a side instead of the pixels
+    themselves.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class Trunk(nn.Module):
         *,
         p: float = 3.0,
         trainable_p: bool = True,
+        average: bool = False,
         cell: int = 1,
     ) -> None:
         super().__init__()
@@ -72,7 +81,9 @@ class Trunk(nn.Module):
         self.scale = scale
         self.register_buffer("offset", torch.tensor(scale.offset), persistent=False)
         self.register_buffer("divisor", torch.tensor(scale.divisor), persistent=False)
-        self.pools = nn.ModuleList(GeM(p, trainable=trainable_p) for _ in range(max(1, len(taps))))
+        self.pools = nn.ModuleList(
+            AveragePool() if average else GeM(p, trainable=trainable_p) for _ in range(max(1, len(taps)))
+        )
         self._tapped: list[Tensor] = []
         for name in taps:
             backbone.get_submodule(name).register_forward_hook(self._tap)

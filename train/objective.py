@@ -7,6 +7,7 @@ from torch.distributed.nn.functional import all_gather
 
 from .arcface import ArcFace
 from .contrastive import info_nce, koleo, same_picture
+from .triplet import Memory, triplet_loss
 
 
 class ArcFaceObjective(nn.Module):
@@ -49,6 +50,31 @@ class ContrastiveObjective(nn.Module):
             embeddings, sources = _gathered(embeddings, sources)
         alike = same_picture(sources)
         return info_nce(embeddings, alike, self.temperature) + self.entropy * koleo(embeddings, alike)
+
+
+class TripletObjective(nn.Module):
+    """Is every row nearer to those of its own photograph than to all others? Within the batch, and, with a memory, among the
+    rows of earlier steps too (XBM); the two losses are added up.
+    """
+
+    views = 2
+
+    def __init__(self, network: nn.Module, *, dimension: int, margin: float = 0.4, memory: int = 0) -> None:
+        super().__init__()
+        self.network, self.margin = network, margin
+        self.memory = Memory(memory, dimension) if memory else None
+
+    def forward(self, inputs: Tensor, classes: Tensor) -> Tensor:
+        embeddings = self.network(inputs).float()
+        if dist.is_initialized():
+            embeddings, classes = _gathered(embeddings, classes)
+        places = torch.arange(len(embeddings), device=classes.device)
+        loss = triplet_loss(embeddings, classes, embeddings, classes, self.margin, places)
+        if self.memory is None or not self.training:
+            return loss
+        places = self.memory.add(embeddings.detach(), classes)
+        rows, theirs = self.memory.rows.clone(), self.memory.classes.clone()  # the next step changes them
+        return loss + triplet_loss(embeddings, classes, rows, theirs, self.margin, places)
 
 
 def _gathered(embeddings: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:

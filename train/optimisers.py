@@ -1,10 +1,10 @@
-"""Adam with a learning-rate schedule, mixed precision and gradient clipping; sparse Adam for sampled centres."""
+"""AdamW with a learning-rate schedule, mixed precision and gradient clipping; sparse Adam for sampled centres."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer, SparseAdam
+from torch.optim import AdamW, Optimizer, SparseAdam
 
 from .objective import ArcFaceObjective
 from .schedule import MeanPlateau, constant_with_tail, warmup_cosine
@@ -19,7 +19,9 @@ class Optimisers:
         self._dense = [
             p for p in objective.parameters() if p.requires_grad and not any(p is centres for centres in sparse)
         ]
-        self._all: list[Optimizer] = [Adam(self._dense, settings.learning_rate, (0.9, settings.beta2))]
+        # Without weight decay this is Adam.
+        how = {"lr": settings.learning_rate, "betas": (0.9, settings.beta2), "weight_decay": settings.weight_decay}
+        self._all: list[Optimizer] = [AdamW(self._dense, **how)]
         self._all += [SparseAdam(sparse, settings.learning_rate)] if sparse else []
         if settings.schedule == "plateau":
             self._schedules: list[Any] = [MeanPlateau(o, window=50) for o in self._all]

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from copytrace.engine import CopytraceError, ResumeError, StoreError
 from copytrace.engine.infer import OrtNetwork
@@ -15,14 +17,16 @@ from copytrace.engine.store.atomic import reason, replacing
 from copytrace.export.onnx import export_onnx
 
 from .arcface import ArcFace
-from .backbones import create_backbone
+from .backbones import create_backbone, has_fixed_size
 from .batches import FeatureBatches, PixelBatches, in_batches
+from .blocks import last_blocks
 from .drip import CENTRE_VIEWS
 from .features import LARGEST, cached_features, photograph_views, run_network
 from .folded import FoldedTrunk, bfloat16_is_fast, can_fold
+from .labelled_pairs import LabelledPairs, PairBatches
 from .loop import Task
 from .model import DescriptorNetwork, Head, PixelScale, Trunk
-from .objective import ArcFaceObjective, ContrastiveObjective
+from .objective import ArcFaceObjective, ContrastiveObjective, TripletObjective
 from .photographs import Photographs, spread
 from .processes import has_gpu, rank_and_world
 from .projection import learned_whitening
@@ -33,12 +37,22 @@ from .validation import ValidationSet
 Say = Callable[[str], None]
 
 
-def build_network(settings: Settings) -> DescriptorNetwork:
-    """The network as it is before training."""
+def build_network(settings: Settings, load: bool = True) -> DescriptorNetwork:
+    """The network as it is before training. load: False when it will be given other weights.
+
+    Raises: CopytraceError for a backbone, taps or a size that do not go together.
+    """
     torch.manual_seed(settings.seed)
-    backbone, scale = create_backbone(settings.backbone, settings.weights)
-    trunk: nn.Module = make_trunk(backbone, scale, settings)
-    head = Head(trunk.width(settings.size), settings.dimension) if settings.dimension else None
+    if settings.first_size not in (None, settings.size) and has_fixed_size(settings.backbone):
+        raise CopytraceError(f"{settings.backbone} looks at pictures of one size; leave out --first-size")
+    backbone, scale = create_backbone(settings.backbone, settings.weights, settings.size, load=load)
+    trunk: Any = make_trunk(backbone, scale, settings)
+    try:
+        width = trunk.width(settings.size)
+    except (RuntimeError, AssertionError, AttributeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise CopytraceError(f"{settings.backbone} cannot look at {settings.size} pixels there: {said}") from None
+    head = Head(width, settings.dimension) if settings.dimension else None
     if settings.folded:
         if not can_fold(trunk):
             raise CopytraceError(
@@ -55,7 +69,7 @@ def fast_step_fits(settings: Settings) -> bool:
     """
     if settings.frozen or settings.amp != "off" or has_gpu() or not bfloat16_is_fast():
         return False
-    backbone, scale = create_backbone(settings.backbone, "none")
+    backbone, scale = create_backbone(settings.backbone, "none", settings.size)
     return can_fold(make_trunk(backbone, scale, settings))
 
 
@@ -69,8 +83,9 @@ def make_trunk(backbone: nn.Module, scale: PixelScale, settings: Settings) -> Tr
     """Raises: CopytraceError for taps that the backbone does not have."""
     # A fixed power of 2 is a single operation for runtimes, and enough: learning it is for the paper's 3.
     pooling = {"p": settings.power, "trainable_p": not settings.frozen and settings.power != 2.0, "cell": settings.cell}
+    taps = last_blocks(backbone, settings.last_blocks) if settings.last_blocks else settings.taps
     try:
-        return Trunk(backbone, scale, settings.taps, **pooling)
+        return Trunk(backbone, scale, taps, average=settings.pooling == "average", **pooling)
     except AttributeError as error:
         raise CopytraceError(f"{settings.backbone}, --taps {','.join(settings.taps)}: {error}") from None
 
@@ -79,6 +94,8 @@ def build_objective(network: nn.Module, settings: Settings) -> nn.Module:
     if settings.objective == "arcface":
         arcface = ArcFace(1, settings.dimension, settings.margin, settings.scale, settings.share)
         return ArcFaceObjective(network, arcface)
+    if settings.objective == "triplet":
+        return TripletObjective(network, dimension=settings.dimension, margin=settings.margin, memory=settings.memory)
     return ContrastiveObjective(
         network, temperature=settings.temperature, entropy=settings.entropy, mixed=settings.mixed, power=settings.power
     )
@@ -101,8 +118,13 @@ def whole_task(
         start_head(network.head, trunk_features(network.trunk, photos, settings), settings)
     objective = build_objective(network, settings)
     progressive = Progressive(settings.size, first_size=settings.first_size, first_intensity=settings.first_intensity)
+    labelled = LabelledPairs(Path(settings.pairs)) if settings.pairs else None
 
-    def batches(classes: int) -> PixelBatches:
+    def batches(classes: int) -> Dataset:
+        if labelled:
+            return PairBatches(
+                labelled, settings.size, settings.steps, settings.batch, settings.seed, *rank_and_world()
+            )
         every = (settings.steps, settings.batch, objective.views, settings.seed, classes, *rank_and_world())
         return PixelBatches(photos, progressive, *every, clean=settings.clean, attacks=settings.attacks)
 
@@ -124,7 +146,12 @@ def whole_task(
         return torch.from_numpy(rows).reshape(len(classes), CENTRE_VIEWS, -1)
 
     validate = (lambda: validation.evaluate(embed, settings.size).micro_ap) if validation else None
-    return Task(objective, len(photos), batches, views, validate)
+    return Task(objective, classes_of(settings, photos), batches, views, validate)
+
+
+def classes_of(settings: Settings, photos: Photographs) -> int:
+    """How many of the photographs are trained on."""
+    return min(len(photos), settings.classes or len(photos))
 
 
 @torch.inference_mode()
@@ -182,13 +209,13 @@ def frozen_task(
         )
 
     if validation is None:
-        return Task(objective, len(photos), batches, views, None)
+        return Task(objective, classes_of(settings, photos), batches, views, None)
     trunk = OrtNetwork(onnx, batch=8)
     queries, references = (
         run_network(trunk, part(settings.size)) for part in (validation.queries, validation.references)
     )
     validate = lambda: validation.score(embed(queries).numpy(), embed(references).numpy()).micro_ap  # noqa: E731
-    return Task(objective, len(photos), batches, views, validate)
+    return Task(objective, classes_of(settings, photos), batches, views, validate)
 
 
 def claim_features(folder: Path, settings: Settings, photos: Photographs) -> None:
@@ -197,7 +224,9 @@ def claim_features(folder: Path, settings: Settings, photos: Photographs) -> Non
     Raises: ResumeError when it holds others; StoreError when it cannot be made.
     """
     path = folder / "features.json"
-    names = ("backbone", "weights", "taps", "power", "cell", "size", "views", "attacks", "hold_back", "seed")
+    looks = ("backbone", "weights", "taps", "last_blocks", "pooling", "power", "cell", "size")
+    names = (*looks, "views", "attacks", "hold_back", "seed")
+    before = {"attacks": "isc2021", "last_blocks": 0, "pooling": "gem"}  # of features from before there was a choice
     mine = {name: settings.to_dict()[name] for name in names} | {
         "photographs": photos.fingerprint(),
         "count": len(photos),
@@ -209,7 +238,7 @@ def claim_features(folder: Path, settings: Settings, photos: Photographs) -> Non
             raise StoreError(f"{folder}: cannot be made: {reason(error)}") from error
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
-    elif (theirs := {"attacks": "isc2021"} | json.loads(path.read_text(encoding="utf-8"))) != mine:
+    elif (theirs := before | json.loads(path.read_text(encoding="utf-8"))) != mine:
         changed = [key for key in mine if mine[key] != theirs.get(key)]
         raise ResumeError(f"{folder}: holds features of others ({', '.join(changed)} differ); give another folder")
 

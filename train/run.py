@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from .average import WeightAverage
 from .checkpoint import load_checkpoint
 from .finish import DIMENSION, make_bundle
 from .folded import FoldedTrunk
+from .labelled_pairs import LabelledPairs
 from .loop import CHECKPOINT, Trainer
 from .model import DescriptorNetwork
 from .photographs import Photographs
@@ -67,6 +69,7 @@ def run(
     Returns: the bundle's measured figures. Raises: SourceError, StoreError, ResumeError, CopytraceError.
     """
     rank, world = rank_and_world()
+    settings = continuing(settings)
     settings.check(world)
     photos, held = collect(roots, settings, validation)
     if len(photos) < 2:
@@ -74,7 +77,7 @@ def run(
     if photos.ignored and rank == 0:
         say(describe_ignored(photos.ignored))
     whiten = choose_projection(settings, len(photos), whitened, say)
-    network = build_network(settings)
+    network = build_network(settings, load=not settings.initial)
     if settings.initial:
         begin_with(network, Path(settings.initial))
     if rank == 0:
@@ -145,11 +148,13 @@ def claim(folder: Path, settings: Settings, photos: Photographs, resume: bool) -
     Raises: StoreError when it is there and not to be resumed; ResumeError when it was begun with something else.
     """
     path, mine = folder / "run.json", {"settings": settings.to_dict(), "photographs": photos.fingerprint()}
+    if settings.pairs:
+        mine["labelled"] = LabelledPairs(Path(settings.pairs)).fingerprint()
     if path.exists():
         theirs = json.loads(path.read_text(encoding="utf-8"))
         begun = Settings.from_dict(theirs["settings"]).to_dict()
         changed = [key for key, value in mine["settings"].items() if begun[key] != value]
-        changed += ["photographs"] * (theirs["photographs"] != mine["photographs"])
+        changed += [name for name in ("photographs", "labelled") if theirs.get(name) != mine.get(name)]
         if not resume:
             raise StoreError(f"{folder}: holds a run already; --resume goes on with it, or give another folder")
         if changed:
@@ -184,14 +189,24 @@ def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
 
     Raises: CopytraceError when there is none.
     """
-    try:
-        settings = Settings.from_dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CopytraceError(f"{folder}: holds no run: {error}") from None
-    network = build_network(settings)
+    settings = settings_of(folder)
+    network = build_network(settings, load=not settings.dimension)
     if settings.dimension:
         load_weights(network, settings, folder)
     return exportable(network).eval(), settings
+
+
+def settings_of(folder: Path) -> Settings:
+    """A run's. Raises: CopytraceError when there is none."""
+    try:
+        return Settings.from_dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CopytraceError(f"{folder}: holds no run: {error}") from None
+
+
+def continuing(settings: Settings) -> Settings:
+    """Settings whose ``weights`` are those that the network of ``initial`` once began with: they say how pixels are scaled."""
+    return replace(settings, weights=settings_of(Path(settings.initial)).weights) if settings.initial else settings
 
 
 def load_weights(network: DescriptorNetwork, settings: Settings, folder: Path) -> None:

@@ -1,11 +1,13 @@
 """Everything that decides what a training run does."""
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from copytrace.engine import CopytraceError
 
-Objective = Literal["arcface", "infonce"]
+Objective = Literal["arcface", "infonce", "triplet"]
+Pooling = Literal["gem", "average"]
 Schedule = Literal["cosine", "plateau", "tail"]
 Amp = Literal["off", "bfloat16", "float16"]
 Start = Literal["random", "whitening"]
@@ -28,6 +30,8 @@ class Settings:
     weights: str = "imagenet"
     initial: str = ""  # folder of a run; training begins with its network, head and all, instead of ``weights``
     taps: tuple[str, ...] = ()
+    last_blocks: int = 0  # how many of the backbone's last blocks are looked at, instead of taps; 0: those
+    pooling: Pooling = "gem"
     power: float = 3.0  # of GeM; learnt unless frozen
     cell: int = 1  # side of the cells whose maxima are pooled
     size: int = 224
@@ -41,10 +45,14 @@ class Settings:
     temperature: float = 0.05
     entropy: float = 1.0
     mixed: float = 0.0  # of a batch's rows
-    margin: float = 0.4
+    memory: int = 0  # rows of earlier steps that the triplet loss compares with
+    pairs: str = ""  # folder of labelled pairs, which are trained on as they are, instead of attacked photographs
+    margin: float = 0.4  # of ArcFace an angle in radians, of triplets a distance
     scale: float = 40.0
     share: float = 1.0  # of the classes that a step compares with
-    drip_start: int = 0  # classes in the beginning; 0: all
+    classes: int = 0  # photographs that are trained on, at most; 0: all
+    drip_start: int = 0  # classes in the beginning, to be doubled; 0: all
+    drip_steps: tuple[int, ...] = ()  # classes in the beginning and at every step but the last, instead of doubling
     drip_threshold: float = 1.0
     steps: int = 1000
     batch: int = 64
@@ -53,6 +61,7 @@ class Settings:
     warmup: int = 50
     clip: float = 1.0  # largest norm of the gradient; 0: any
     beta2: float = 0.999  # of Adam
+    weight_decay: float = 0.0  # of AdamW
     average: float = 0.0  # what a step keeps of the weights' moving average, which is validated and exported; 0: none
     clean: float = 0.2  # share of photographs whose first view of a step is not attacked
     amp: Amp = "off"
@@ -66,7 +75,7 @@ class Settings:
 
     def check(self, processes: int = 1) -> None:
         """Raises: CopytraceError when two of them cannot go together, and says what would."""
-        idle = self.steps == 0
+        idle, drips = self.steps == 0, bool(self.drip_start or self.drip_steps)
         for wrong, cure in (
             (
                 self.frozen and processes > 1,
@@ -84,11 +93,21 @@ class Settings:
             (self.folded and self.amp != "off", "--folded chooses its own precision; leave out --amp"),
             (self.start == "whitening" and self.dimension == 0, "--start whitening needs a --dimension"),
             (
-                self.objective == "infonce" and self.frozen and self.views < 2 and not idle,
-                "infonce needs --views 2 or more",
+                self.objective != "arcface" and self.frozen and self.views < 2 and not idle,
+                f"{self.objective} needs --views 2 or more",
             ),
-            (self.drip_start > 0 and self.objective != "arcface", "--drip-start belongs to --objective arcface"),
-            (self.drip_start > 0 and self.frozen and self.views < 5, "drip training needs --views 5 or more"),
+            (drips and self.objective != "arcface", "drip training belongs to --objective arcface"),
+            (drips and self.frozen and self.views < 5, "drip training needs --views 5 or more"),
+            (self.drip_start > 0 and bool(self.drip_steps), "--drip-start doubles; leave it out, or --drip-steps"),
+            (
+                any(b <= a for a, b in pairwise((0, *self.drip_steps))),
+                "--drip-steps are numbers of classes, each larger than the one before",
+            ),
+            (bool(self.taps) and self.last_blocks > 0, "--last-blocks are looked at instead of --taps; give one"),
+            (0 < self.memory < 2 * self.batch, "--memory must be at least the 2 rows of every photograph of a batch"),
+            (self.memory > 0 and self.objective != "triplet", "--memory belongs to --objective triplet"),
+            (bool(self.pairs) and self.frozen, "--pairs belongs to --whole"),
+            (bool(self.pairs) and self.objective == "arcface", "--pairs needs --objective triplet or infonce"),
             (self.batch < 2 * processes and not idle, "--batch must be at least 2 for every process"),
         ):
             if wrong:

@@ -55,18 +55,25 @@ def folder_pair(folder: Path) -> ValidationSet:
 
     Raises: SourceError, ScoreError; BadImageError later, for a picture that cannot be read.
     """
-    truth = next((folder / name for name in _TRUTH_NAMES if (folder / name).exists()), None)
-    if truth is None:
-        raise SourceError(f"{folder}: holds no truth.csv")
+    truth = truth_of(folder)
     references, queries = (open_source(folder / name) for name in ("references", "queries"))
 
     def pixels(source):
-        return lambda size: (_decoded(image, size) for image in source)
+        return lambda size: (decoded(image, size) for image in source)
 
-    return ValidationSet(references.ids(), queries.ids(), pixels(references), pixels(queries), read_truth(truth))
+    return ValidationSet(references.ids(), queries.ids(), pixels(references), pixels(queries), truth)
 
 
-def _decoded(image: Image, size: int) -> Pixels:
+def truth_of(folder: Path) -> GroundTruth:
+    """What a folder's ``truth.csv`` (or ``ground_truth.csv``) says. Raises: SourceError when it has none; ScoreError."""
+    path = next((folder / name for name in _TRUTH_NAMES if (folder / name).exists()), None)
+    if path is None:
+        raise SourceError(f"{folder}: holds no truth.csv")
+    return read_truth(path)
+
+
+def decoded(image: Image, size: int) -> Pixels:
+    """uint8 [size, size, 3]. Raises: BadImageError for a picture that cannot be read."""
     try:
         return decode(image.read(), size)
     except (UndecodableError, OSError) as error:

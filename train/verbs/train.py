@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,8 @@ from typer.core import TyperGroup
 
 from copytrace.engine import Bundle
 
-from ..settings import TAPS, Amp, AttackSet, Objective, Schedule, Settings, Start
+from ..presets import PRESETS, with_preset
+from ..settings import TAPS, Amp, AttackSet, Objective, Pooling, Schedule, Settings, Start
 
 
 class _RunByDefault(TyperGroup):
@@ -34,6 +36,7 @@ Validation = Annotated[
     Path | None, typer.Option(help="A folder with references/, queries/ and truth.csv, to validate and tune on.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Preset = StrEnum("Preset", [(name, name) for name in PRESETS])
 _D = Settings()
 
 
@@ -54,6 +57,7 @@ def _finish(output: Path, quality: dict[str, Any], started: float, as_json: bool
 
 @app.command()
 def run(
+    context: typer.Context,
     roots: Roots,
     output: Annotated[Path, typer.Option("-o", "--output", help="A new folder for checkpoint, logs and bundle.")],
     validation: Validation = None,
@@ -66,8 +70,13 @@ def run(
         bool | None,
         typer.Option("--whitened/--not-whitened", help="Projection: whitened PCA, or none. [default: by objective]"),
     ] = None,
+    preset: Annotated[
+        Preset | None, typer.Option(help="A published system's settings; options given beside it override them.")
+    ] = None,
     backbone: Annotated[str, typer.Option(help="Any of timm's.")] = _D.backbone,
-    weights: Annotated[str, typer.Option(help="imagenet, none, or a file with a state dict.")] = _D.weights,
+    weights: Annotated[
+        str, typer.Option(help="imagenet, none, or a file: a state dict, or a checkpoint of DINO's or EsViT's.")
+    ] = _D.weights,
     initial: Annotated[
         str, typer.Option(help="Whole: folder of a run whose network training begins with, instead of --weights.")
     ] = _D.initial,
@@ -75,6 +84,10 @@ def run(
         str | None,
         typer.Option(help='Modules whose outputs are pooled, with commas; "": the last map. [default: by backbone]'),
     ] = None,
+    last_blocks: Annotated[
+        int, typer.Option(min=0, help="Pool this many of the backbone's last blocks, instead of --taps.")
+    ] = _D.last_blocks,
+    pooling: Annotated[Pooling, typer.Option(help="Of each map.")] = _D.pooling,
     power: Annotated[float, typer.Option(min=1, help="Of GeM pooling, learnt unless frozen.")] = _D.power,
     cell: Annotated[int, typer.Option(min=1, help="Pool the maxima of cells of this side.")] = _D.cell,
     size: Annotated[int, typer.Option(min=32, help="Side of the input, pixels.")] = _D.size,
@@ -106,13 +119,24 @@ def run(
     mixed: Annotated[
         float, typer.Option(min=0, max=1, help="InfoNCE: share of rows that mix two photographs.")
     ] = _D.mixed,
-    margin: Annotated[float, typer.Option(help="Of ArcFace, radians.")] = _D.margin,
+    memory: Annotated[
+        int, typer.Option(min=0, help="Triplet: rows of earlier steps to compare with (XBM); 0: none.")
+    ] = _D.memory,
+    pairs: Annotated[
+        str,
+        typer.Option(help="Whole: a folder with references/, queries/ and truth.csv to train on as they are."),
+    ] = _D.pairs,
+    margin: Annotated[float, typer.Option(help="Of ArcFace, radians; of triplets, Euclidean distance.")] = _D.margin,
     scale: Annotated[float, typer.Option(help="Of ArcFace.")] = _D.scale,
     share: Annotated[
         float, typer.Option(min=0, max=1, help="ArcFace: share of classes compared with at a step.")
     ] = _D.share,
+    classes: Annotated[int, typer.Option(min=0, help="Photographs trained on, at most; 0: all.")] = _D.classes,
     drip_start: Annotated[int, typer.Option(min=0, help="ArcFace: classes in the beginning; 0: all.")] = _D.drip_start,
-    drip_threshold: Annotated[float, typer.Option(help="Loss below which the classes double.")] = _D.drip_threshold,
+    drip_steps: Annotated[
+        str, typer.Option(help="ArcFace: classes at every step but the last, with commas, instead of doubling.")
+    ] = "",
+    drip_threshold: Annotated[float, typer.Option(help="Loss below which there are more classes.")] = _D.drip_threshold,
     steps: Annotated[int, typer.Option(min=0, help="0: no training.")] = _D.steps,
     batch: Annotated[int, typer.Option(min=1, help="Photographs a step, over all processes.")] = _D.batch,
     learning_rate: Annotated[float, typer.Option(min=0)] = _D.learning_rate,
@@ -120,6 +144,7 @@ def run(
     warmup: Annotated[int, typer.Option(min=0, help="Steps, for cosine.")] = _D.warmup,
     clip: Annotated[float, typer.Option(min=0, help="Largest norm of the gradient; 0: any.")] = _D.clip,
     beta2: Annotated[float, typer.Option(min=0, max=1, help="Of Adam.")] = _D.beta2,
+    weight_decay: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = _D.weight_decay,
     average: Annotated[
         float, typer.Option(min=0, max=1, help="Share that the weights' moving average keeps at a step; 0: no average.")
     ] = _D.average,
@@ -151,10 +176,15 @@ def run(
     from ..run import run as train
 
     started = time.perf_counter()
-    options["taps"] = TAPS.get(backbone, ()) if taps is None else tuple(name for name in taps.split(",") if name)
-    if frozen is None:
+    options["taps"] = None if taps is None else tuple(name for name in taps.split(",") if name)
+    options["drip_steps"] = _numbers(drip_steps, "--drip-steps")
+    if preset:
+        options = with_preset(preset.value, options, _given(context))
+    if options["taps"] is None:
+        options["taps"] = () if options["last_blocks"] else TAPS.get(options["backbone"], ())
+    if options["frozen"] is None:
         options["frozen"] = rank_and_world()[1] == 1 and not has_gpu()
-    if attacks is None:
+    if options["attacks"] is None:
         options["attacks"] = "isc2021" if options["frozen"] else "both"
     if folded is None:
         options["folded"] = fast_step_fits(Settings(**options | {"folded": False}))
@@ -163,6 +193,19 @@ def run(
     quality = train(roots, output, settings, _say, **how)
     if quality:
         _finish(output / BUNDLE, quality, started, as_json)
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Names of the options that stand on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
+
+
+def _numbers(text: str, option: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in text.split(",") if number)
+    except ValueError:
+        raise typer.BadParameter("numbers with commas", param_hint=option) from None
 
 
 @app.command()
