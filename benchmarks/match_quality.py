@@ -46,7 +46,7 @@ def gather(engine: Engine, places: list[Path]) -> References:
     """The images of several sources as references."""
     looks = Looks.of_references(engine.embedder, local=True)
     streams = [picture_stream(engine.embedder, open_source(place), looks) for place in places]
-    return References([item for stream in streams for item in stream if isinstance(item, Picture)])
+    return References.of_pictures([item for stream in streams for item in stream if isinstance(item, Picture)])
 
 
 def measure(step: Step, engine: Engine, references: References, folder: Path) -> tuple[Scored, float]:

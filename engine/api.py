@@ -7,13 +7,14 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from .alike import OUTPUT, open_collection
 from .arguments import MAX_BATCH, MAX_THREADS, file_path, flag, one_of, whole_number
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .bundle_embedder import BundleEmbedder
 from .describe.describer import Backend
 from .embedder import Damaged, Output, Role
 from .errors import BundleError
-from .gathering import OUTPUT, Gathered, gather_source, open_collection
+from .gathering import Gathered, gather_source
 from .infer import Device
 from .manifest import Precision
 from .memory import Embedded, Picture, embed_each, embed_images
@@ -179,6 +180,7 @@ class Engine:
         *,
         ids: IdRule = "stem",
         metadata: Mapping[str, Mapping[str, Any]] | None = None,
+        features: bool | None = None,
         replace: bool = False,
         on_error: OnError = "skip",
         byte_limit: int = DEFAULT_BYTE_LIMIT,
@@ -187,19 +189,25 @@ class Engine:
     ) -> Gathered:
         """Embed a folder, tar, list of paths or paths in memory into a collection, made where there is none.
 
-        source, ids, byte_limit: as in :meth:`embed_source`. The rest: see :func:`copytrace.engine.gathering.gather_source`.
+        source, ids, byte_limit: as in :meth:`embed_source`. features: keep local features and thumbnails too, for the second
+        look (default: as the collection does; a new one keeps them). The rest: see
+        :func:`copytrace.engine.gathering.gather_source`.
         Raises: what that raises, SourceError, and ValueError or TypeError for arguments that are not allowed.
         """
         flag("replace", replace)
+        if features is not None:
+            flag("features", features)
         collection = file_path("collection", collection)
         opened = _open_source(source, ids, on_error, byte_limit, damaged, progress)
-        made = describe_run(self._pipeline.embedder, "reference", OUTPUT)
-        with open_collection(collection, self._pipeline.embedder.dimension(OUTPUT), made) as target:
+        made = describe_run(self._embedder, "reference", OUTPUT)
+        dimension = self._embedder.dimension(OUTPUT)
+        with open_collection(collection, dimension, made, features=features is not False) as target:
             return gather_source(
-                self._pipeline,
+                self._embedder,
                 opened,
                 target,
                 metadata=metadata,
+                features=features,
                 replace=replace,
                 on_error=on_error,
                 damaged=damaged,

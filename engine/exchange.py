@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .alike import open_collection
 from .collection import Collection, check_id
 from .errors import CollectionError
-from .gathering import open_collection
 from .outputs import DESCRIPTORS, check_output
 from .store import DescriptorFile, open_descriptors, write_descriptors
 

@@ -1,39 +1,44 @@
-"""Joins embedding and collections: the images of a source become references.
+"""Joins embedding and collections: the images of a source become references, with what a second look at them needs.
 
 References are committed about once a second, and those whose bytes are there already are left alone; so a run that was
 interrupted is gone on with by the same call, and ends with the same collection.
 """
 
 import hashlib
-import os
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .collection import Collection, Reference, is_collection
-from .embedder import Damaged, Output
-from .errors import CollectionError
+from .alike import FEATURES, OUTPUT, check_alike
+from .bundle_embedder import BundleEmbedder
+from .collection import Collection, Reference
+from .embedder import Damaged
+from .errors import BadImageError, CollectionError
 from .parallel import map_ordered
-from .pipeline import Pipeline, StageTimers
+from .pictures import Looks, Picture, picture_stream
+from .pipeline import StageTimers
 from .read import BadImage, Image, Source
-from .run import COMMIT_ROWS, COMMIT_SECONDS, OnError, Progress, describe_run, record_slice
-from .store import Slice
+from .run import COMMIT_SECONDS, OnError, Progress, describe_run
+from .stored_looks import KINDS, stored_looks
 
-OUTPUT: Output = "projected"
-"""What is kept of references: descriptors that are not moved away from the bank."""
-DECIDING = ("space", "bundle", "precision", "output")
-"""The attributes that must be the same for descriptors to be in one collection."""
+log = logging.getLogger(__name__)
+
+COMMIT_PICTURES = 1024
+"""With their local features some 36 MB."""
 
 
 @dataclass
 class Gathered:
-    """What became of the images of a source, each in one of the four groups. ``stage_seconds`` adds up over threads."""
+    """What became of the images of a source, each in one of the four groups. ``stage_seconds`` adds up over threads.
+
+    replaced: other bytes took the place of what was there, or local features were made of what had none.
+    """
 
     images: int
     added: int = 0
@@ -50,42 +55,13 @@ class Gathered:
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
 
-def open_collection(path: str | os.PathLike[str], dimension: int, attributes: Mapping[str, Any]) -> Collection:
-    """Open a collection for descriptors made like this, or make one where there is none.
-
-    Raises: CollectionError, also when its descriptors were made in another way.
-    """
-    path = Path(path)
-    if not is_collection(path):
-        return Collection.create(path, dimension, {name: str(value) for name, value in attributes.items()})
-    collection = Collection.open(path, write=True)
-    try:
-        check_alike(collection, dimension, attributes)
-    except BaseException:
-        collection.close()
-        raise
-    return collection
-
-
-def check_alike(collection: Collection, dimension: int, attributes: Mapping[str, Any]) -> None:
-    """Raises: CollectionError unless descriptors with these attributes belong into the collection."""
-    kept = collection.attributes
-    for name in DECIDING:
-        if kept.get(name) != attributes.get(name):
-            known, given = (str(values.get(name, "unknown"))[:12] for values in (kept, attributes))
-            raise CollectionError(f"{collection.path}: its descriptors are of another {name}: {known}, not {given}")
-    if collection.dimension != dimension:
-        raise CollectionError(
-            f"{collection.path}: its descriptors have {collection.dimension} numbers, not {dimension}"
-        )
-
-
 def gather_source(
-    pipeline: Pipeline,
+    embedder: BundleEmbedder,
     source: Source,
     collection: Collection,
     *,
     metadata: Mapping[str, Mapping[str, Any]] | None = None,
+    features: bool | None = None,
     replace: bool = False,
     on_error: OnError = "skip",
     damaged: Damaged = "keep",
@@ -95,32 +71,64 @@ def gather_source(
 
     An image whose id and bytes are in the collection is left as it is. Other bytes under an id that is there are an error,
     before anything is changed; with ``replace`` they take its place, and the metadata stays where none is given. metadata: by
-    id, also for images that are left as they are. on_error: skip bad images, or stop at the first; what is done is kept.
+    id, also for images that are left as they are. features: keep local features and thumbnails too, also of images that are
+    there without (default: what the collection does). on_error: skip bad images, or stop at the first; what is done is kept.
     damaged: keep images that are damaged but can be decoded, or leave them out; they are listed either way.
     Raises: CollectionError, BadImageError.
     """
     start = time.perf_counter()
     metadata = metadata or {}
-    check_alike(collection, pipeline.embedder.dimension(OUTPUT), describe_run(pipeline.embedder, "reference", OUTPUT))
+    check_alike(collection, embedder.dimension(OUTPUT), describe_run(embedder, "reference", OUTPUT))
+    features = _keeps_features(collection, features)
     ids = source.ids()
     known = collection.find(ids)
-    unchanged = _unchanged(pipeline.embedder.decoders, source, known)
-    others = [name for name in known if name not in unchanged]
-    if others and not replace:
+    same = _unchanged(embedder.decoders, source, known)
+    changed = [name for name in known if name not in same]
+    if changed and not replace:
         raise CollectionError(
-            f"{collection.path}: {others[0]!r}{_more(others)} is there with other bytes; --replace (replace=True) takes the new"
+            f"{collection.path}: {changed[0]!r}{_more(changed)} is there with other bytes; "
+            "--replace (replace=True) takes the new"
         )
+    unchanged = same - _incomplete(collection, same) if features else same
     different = {
         name: metadata[name] for name in unchanged if name in metadata and metadata[name] != known[name].metadata
     }
     collection.set_metadata(different)
-    kept = {name: known[name].metadata for name in others} | dict(metadata)
+    kept = {name: reference.metadata for name, reference in known.items() if name not in unchanged} | dict(metadata)
     unused = sorted(metadata.keys() - set(ids))
     result = Gathered(len(source), unchanged=len(unchanged), ignored=source.ignored, unused_metadata=unused)
-    gathering = _Gathering(pipeline, collection, set(known), kept, result)
-    gathering.run((image for image in source if image.id not in unchanged), on_error, damaged, progress)
+    gathering = _Gathering(embedder, collection, set(known), kept, result)
+    images = (image for image in source if image.id not in unchanged)
+    gathering.run(images, Looks.of_references(embedder, local=features), on_error, damaged, progress)
     result.seconds = time.perf_counter() - start
     return result
+
+
+def _keeps_features(collection: Collection, wanted: bool | None) -> bool:
+    """Whether local features are to be made, by what is wished and what the collection does; from then on it does so.
+
+    Raises: CollectionError when they are to be left out of a collection that keeps them.
+    """
+    there = bool(collection.properties.get(FEATURES, not len(collection)))
+    if wanted is None or wanted == there:
+        return there
+    if not wanted:
+        raise CollectionError(
+            f"{collection.path}: keeps local features of every reference; they cannot be left out of some"
+        )
+    collection.set_properties(**{FEATURES: True})
+    return True
+
+
+def _incomplete(collection: Collection, ids: set[str]) -> set[str]:
+    """Those of the references that lack what a second look needs, or have it in another form."""
+    wanted = sorted(ids)
+    return {
+        name
+        for kind, form in KINDS.items()
+        for name, version in collection.blob_versions(kind, wanted)
+        if version != form
+    }
 
 
 def _unchanged(threads: int, source: Source, known: Mapping[str, Reference]) -> set[str]:
@@ -142,13 +150,13 @@ class _Gathering:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        embedder: BundleEmbedder,
         collection: Collection,
         known: set[str],
         metadata: Mapping[str, Mapping[str, Any]],
         result: Gathered,
     ) -> None:
-        self._pipeline = pipeline
+        self._embedder = embedder
         self._collection = collection
         self._known = known
         self._metadata = metadata
@@ -156,42 +164,64 @@ class _Gathering:
         self._timers = StageTimers()
         self._bytes: dict[str, tuple[str, int]] = {}  # sha256 and size of images under way, as they were read
 
-    def run(self, images: Iterable[Image], on_error: OnError, damaged: Damaged, progress: Progress) -> None:
-        waiting: list[Slice] = []
+    def run(
+        self, images: Iterable[Image], looks: Looks, on_error: OnError, damaged: Damaged, progress: Progress
+    ) -> None:
+        waiting: list[Picture] = []
         done, last = self._result.unchanged, time.perf_counter()
         hashed = (Image(image.id, partial(self._read, image)) for image in images)
         try:
-            for part in self._pipeline.embed(hashed, OUTPUT, damaged=damaged, timers=self._timers):
-                done += len(part.items)
-                record_slice(part, self._result.failed, self._result.damaged, on_error)
+            for item in picture_stream(self._embedder, hashed, looks, self._timers):
+                done += 1
+                picture = self._accepted(item, on_error, damaged)
                 progress(done, self._result.images, len(self._result.failed))
-                waiting.append(part)
-                if time.perf_counter() - last > COMMIT_SECONDS or sum(len(w.rows) for w in waiting) >= COMMIT_ROWS:
+                if picture is None:
+                    self._bytes.pop(item.id, None)
+                    continue
+                waiting.append(picture)
+                if time.perf_counter() - last > COMMIT_SECONDS or len(waiting) >= COMMIT_PICTURES:
                     self._commit(waiting)
                     last = time.perf_counter()
         finally:
             self._commit(waiting)  # also when interrupted: what is done need not be done again
             self._result.stage_seconds = self._timers.seconds()
 
+    def _accepted(self, item: Picture | BadImage, on_error: OnError, damaged: Damaged) -> Picture | None:
+        """A picture that is to be kept; what is wrong with it, kept or not, is listed. Raises: BadImageError."""
+        if isinstance(item, Picture) and item.damage is not None:
+            log.warning("damaged: %s: %s", item.id, item.damage)
+            self._result.damaged.append(BadImage(item.id, item.damage))
+            if damaged == "skip":
+                self._result.failed.append(BadImage(item.id, f"damaged, left out: {item.damage}"))
+                return None
+        if isinstance(item, Picture):
+            return item
+        log.warning("no row for %s: %s", item.id, item.reason)
+        if on_error == "fail":
+            raise BadImageError(f"{item.id}: {item.reason}")
+        self._result.failed.append(item)
+        return None
+
     def _read(self, image: Image) -> bytes:
         data = image.read()
         self._bytes[image.id] = hashlib.sha256(data).hexdigest(), len(data)
         return data
 
-    def _commit(self, parts: list[Slice]) -> None:
+    def _commit(self, pictures: list[Picture]) -> None:
         """Add what waits to the collection."""
-        ids = [name for part in parts for name, why in part.items if why is None]
-        rows = [part.rows for part in parts if len(part.rows)]
+        ids = [picture.id for picture in pictures]
         if ids:
             digests, sizes = zip(*(self._bytes[name] for name in ids), strict=True)
             metadata = [self._metadata.get(name) for name in ids]
+            rows = np.concatenate([picture.descriptors for picture in pictures])
+            blobs = stored_looks(pictures)
             with self._timers.measure("write"):
                 self._collection.add(
-                    ids, np.concatenate(rows), sha256=digests, sizes=sizes, metadata=metadata, replace=True
+                    ids, rows, sha256=digests, sizes=sizes, metadata=metadata, blobs=blobs, replace=True
                 )
-        for name in (name for part in parts for name, _ in part.items):
+        for name in ids:
             self._bytes.pop(name, None)
-        parts.clear()  # not before they are there: interrupted here, they are added once more at the end
+        pictures.clear()  # not before they are there: interrupted here, they are added once more at the end
         replaced = len(self._known.intersection(ids))
         self._result.replaced += replaced
         self._result.added += len(ids) - replaced

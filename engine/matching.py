@@ -9,7 +9,8 @@ full      also the three with the most votes of local features among all referen
 ========  =====================================================================================================
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,11 +19,12 @@ from numpy.typing import NDArray
 
 from .api import Engine
 from .bundle import DEFAULT_BUNDLE
+from .collection import Collection
 from .errors import BadImageError, MatchError
 from .match.aligned import NOTHING, align
 from .match.constants import MatchConstants
 from .match.probability import PairFeatures
-from .match.recall import LocalIndex, Quantisers, most_voted
+from .match.recall import LocalIndex, Quantisers, memory_bytes, most_voted
 from .match.regions import MOST_REGIONS
 from .match.verification import NONE, Verification
 from .match.verify import Verifier
@@ -32,10 +34,12 @@ from .memory import as_images
 from .parallel import Threads
 from .pictures import Looks, Picture, picture_stream
 from .pipeline import chunks_of
-from .read import BadImage, Place, Source, open_source
-from .references import References
+from .read import BadImage, Place, Source
+from .references import References, references_at
 from .run import Progress
 from .search import nearest_pairs
+
+log = logging.getLogger(__name__)
 
 Mode = Literal["views", "verify", "full"]
 CANDIDATES = 10
@@ -44,21 +48,23 @@ CONSTANTS = "matching.json"
 QUANTISERS = "quantisers.npz"
 _CHANCES = 1
 """Views pay for their number by a penalty; a pair's score then depends on no other candidate."""
+_INDEXED = 1024  # references whose features are added to an index at a time
 _GROUP = 32  # queries searched at a time: the search reads all references once for them
 
 
 class Matcher:
     """Finds of which references images are copies.
 
-    references: a source of images (folder, tar, list of paths), or ``References``. mode: see above. engine: what embeds
-    (default: the default bundle); its threads are used for all. candidates, voted: how many references are looked at. turns,
-    regions: the views of a query beside the whole. pictures: put small ones into the evidence, for drawing.
-    Raises: SourceError, BundleError, MatchError, MissingExtraError.
+    references: a source of images (folder, tar, list of paths), a collection or its folder, or ``References``. mode: see above.
+    engine: what embeds (default: the default bundle); its threads are used for all. candidates, voted: how many references are
+    looked at. turns, regions: the views of a query beside the whole. pictures: put small ones into the evidence, for drawing.
+    announce: is told the size of an index before it is built (default: the log).
+    Raises: SourceError, CollectionError, BundleError, MatchError, MissingExtraError.
     """
 
     def __init__(
         self,
-        references: Place | References,
+        references: Place | Collection | References,
         mode: Mode = "verify",
         *,
         engine: Engine | None = None,
@@ -69,6 +75,7 @@ class Matcher:
         pictures: bool = False,
         constants: MatchConstants | None = None,
         progress: Progress = lambda done, total, failed: None,
+        announce: Callable[[str], None] = log.info,
     ) -> None:
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}")
@@ -79,7 +86,7 @@ class Matcher:
         self._embedder = self.engine.embedder
         local = mode != "views"
         if not isinstance(references, References):
-            references = References.of(self._embedder, open_source(references), local=local, progress=progress)
+            references = references_at(self._embedder, references, local=local, progress=progress)
         if local and len(references.features) != len(references):
             raise MatchError(f"mode {mode} needs the references' local features, and these have none")
         self.references = references
@@ -89,7 +96,7 @@ class Matcher:
         self._pictures = pictures
         self._candidates = candidates
         self._voted = voted
-        self.index = self._local_index() if mode == "full" and voted else None
+        self.index = self._local_index(announce) if mode == "full" and voted else None
 
     def match(self, images: GivenImage | Iterable[GivenImage]) -> list[list[Match]]:
         """Paths, encoded images or pixels (uint8 RGB [H, W, 3] or grey [H, W]) -> the matches of each, the likeliest first.
@@ -230,11 +237,13 @@ class Matcher:
             wanted.setdefault(query, []).append(number)
         return wanted
 
-    def _local_index(self) -> LocalIndex:
-        features = self.references.features
-        quantisers = Quantisers.load(_bundled(self.engine, QUANTISERS))
-        index = LocalIndex(sum(map(len, features)), quantisers)
-        index.add(range(len(features)), features)
+    def _local_index(self, announce: Callable[[str], None]) -> LocalIndex:
+        features, rows = self.references.features, self.references.rows
+        index = LocalIndex(rows, Quantisers.load(_bundled(self.engine, QUANTISERS)))
+        size = memory_bytes(rows) / (1 << 20)
+        announce(f"local index {index.kind}: {rows:,} features of {len(features):,} references, {size:,.1f} MiB")
+        for numbers in chunks_of(range(len(features)), _INDEXED):
+            index.add(numbers, [features[number] for number in numbers])
         return index
 
 

@@ -19,6 +19,7 @@ from .match.grey import Grey, small_grey
 from .match.regions import MOST_REGIONS, Box
 from .match.views import View, query_views
 from .parallel import Threads
+from .pipeline import StageTimers
 from .read import BadImage, Image, PixelImage, PixelSet, UndecodableError, stretch_sizes
 from .read.decode import decode_whole
 
@@ -79,29 +80,42 @@ class _Opened:
 
 
 def picture_stream(
-    embedder: BundleEmbedder, images: Iterable[Image | PixelImage], looks: Looks
+    embedder: BundleEmbedder,
+    images: Iterable[Image | PixelImage],
+    looks: Looks,
+    timers: StageTimers | None = None,
 ) -> Iterator[Picture | BadImage]:
     """Images -> pictures, in order; a bad image as it is, with the reason."""
+    timers = timers or StageTimers()
+
+    def opened_one(image: Image | PixelImage) -> _Opened | BadImage:
+        return _open(embedder, image, looks, timers)
+
+    def embedded(group: list[_Opened | BadImage]) -> list[Picture | BadImage]:
+        return _embed(embedder, group, looks, timers)
+
     decoders, workers = Threads(embedder.decoders, "decode"), Threads(embedder.workers, "infer")
     window = 2 * decoders.count * embedder.batch
-    with closing(decoders.map(lambda image: _open(embedder, image, looks), images, window)) as opened:
+    with closing(decoders.map(opened_one, images, window)) as opened:
         groups = _groups(opened, embedder.batch)
-        with closing(workers.map(lambda group: _embed(embedder, group, looks), groups, workers.count + 1)) as done:
+        with closing(workers.map(embedded, groups, workers.count + 1)) as done:
             for pictures in done:
                 yield from pictures
 
 
-def _open(embedder: BundleEmbedder, image: Image | PixelImage, looks: Looks) -> _Opened | BadImage:
+def _open(embedder: BundleEmbedder, image: Image | PixelImage, looks: Looks, timers: StageTimers) -> _Opened | BadImage:
     if isinstance(image, PixelImage):
         pixels = image.pixels if image.pixels.ndim == 3 else np.repeat(image.pixels[:, :, None], 3, axis=2)
         return _seen(embedder, image.id, pixels, (pixels.shape[1], pixels.shape[0]), looks)
     try:
-        picture, size = decode_whole(image.read(), max(embedder.sizes), embedder.pixel_limit)
+        with timers.measure("read and decode"):
+            picture, size = decode_whole(image.read(), max(embedder.sizes), embedder.pixel_limit)
     except UndecodableError as error:
         return BadImage(image.id, str(error))
     except OSError as error:
         return BadImage(image.id, str(error) if error.errno is None else f"cannot be read: {error.strerror}")
-    opened = _seen(embedder, image.id, picture.pixels, size, looks)
+    with timers.measure("views and features"):
+        opened = _seen(embedder, image.id, picture.pixels, size, looks)
     return replace(opened, picture=replace(opened.picture, damage=picture.damage))
 
 
@@ -142,10 +156,13 @@ def _groups(items: Iterable[_Opened | BadImage], batch: int) -> Iterator[list[_O
         yield group
 
 
-def _embed(embedder: BundleEmbedder, group: list[_Opened | BadImage], looks: Looks) -> list[Picture | BadImage]:
+def _embed(
+    embedder: BundleEmbedder, group: list[_Opened | BadImage], looks: Looks, timers: StageTimers
+) -> list[Picture | BadImage]:
     """A picture with a row that is not finite becomes a bad one."""
     squares = [square for item in group if isinstance(item, _Opened) for square in item.squares]
-    raw = embedder.embed(squares) if squares else np.empty((0, embedder.dimension("raw")), np.float32)
+    with timers.measure("infer"):
+        raw = embedder.embed(squares) if squares else np.empty((0, embedder.dimension("raw")), np.float32)
     done: list[Picture | BadImage] = []
     start = 0
     for item in group:
@@ -154,8 +171,18 @@ def _embed(embedder: BundleEmbedder, group: list[_Opened | BadImage], looks: Loo
             continue
         rows = raw[start : start + len(item.squares)]
         start += len(item.squares)
-        if np.isfinite(rows).all():
-            done.append(replace(item.picture, descriptors=embedder.describe(rows, looks.output)))
-        else:
+        described = _described(embedder, rows, looks.output)
+        if described is None:
             done.append(BadImage(item.picture.id, "the network's values for it are not finite"))
+        else:
+            done.append(replace(item.picture, descriptors=described))
     return done
+
+
+def _described(embedder: BundleEmbedder, raw: Float32, output: Output) -> Float32 | None:
+    """Raw embeddings float32 [V, E] -> rows [V, D]; None where one is not finite, or its projection is not."""
+    try:
+        rows = embedder.describe(raw, output) if np.isfinite(raw).all() else raw
+    except ValueError:
+        return None
+    return rows if np.isfinite(rows).all() else None

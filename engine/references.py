@@ -1,35 +1,78 @@
-"""References made ready to be matched with, in memory."""
+"""References made ready to be matched with: made of images and held in memory, or read from a collection as they are needed."""
 
-from collections.abc import Container, Iterable
+import os
+from collections.abc import Container, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .alike import OUTPUT, check_alike
 from .bundle_embedder import BundleEmbedder
-from .errors import SourceError
+from .collection import Collection, Descriptors, is_collection
+from .errors import CollectionError, SourceError
 from .match.features import LocalFeatures
 from .match.grey import Grey
+from .match.stored import FEATURES, THUMBNAIL, features_from_bytes, thumbnail_from_bytes
 from .pictures import Looks, Picture, picture_stream
-from .read import BadImage, Source
-from .run import Progress
+from .read import BadImage, Place, Source, open_source
+from .run import Progress, describe_run
+from .stored_looks import KINDS, Stored, StoredSizes, check_stored, row_count
+
+T = TypeVar("T", covariant=True)
+
+
+class Numbered(Protocol[T]):
+    """One for each reference, by its number; what is kept in a file is read when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> T: ...
 
 
 class References:
     """Ids in order, descriptors float32 [N, D] and, where they are wanted for the second look, local features and thumbnails.
 
-    Attributes: ``ids``, ``descriptors``, ``features`` and ``thumbnails`` (both empty without local features), ``sizes`` (width,
-    height) of the images, ``failed``, those that could not be used.
+    Attributes: ``ids``, ``descriptors``, ``features`` and ``thumbnails`` (both empty without local features), ``rows`` of local
+    features in all, ``sizes`` (width, height) of the images, (0, 0) where that is not known, ``failed``, those that could not
+    be used.
     """
 
-    def __init__(self, pictures: Iterable[Picture], failed: Iterable[BadImage] = ()) -> None:
-        kept = sorted(pictures, key=lambda picture: picture.id)
-        self.ids = [picture.id for picture in kept]
-        self.sizes = [picture.size for picture in kept]
-        self.descriptors: NDArray[np.float32] = np.concatenate([picture.descriptors for picture in kept])
-        self.features: list[LocalFeatures] = [p.features for p in kept if p.features is not None]
-        self.thumbnails: list[Grey] = [p.grey for p in kept if p.grey is not None]
+    def __init__(
+        self,
+        ids: Sequence[str],
+        descriptors: NDArray[np.float32] | Descriptors,
+        sizes: Numbered[tuple[int, int]],
+        features: Numbered[LocalFeatures] = (),
+        thumbnails: Numbered[Grey] = (),
+        *,
+        rows: int = 0,
+        failed: Iterable[BadImage] = (),
+    ) -> None:
+        self.ids = ids
+        self.descriptors = descriptors
+        self.sizes = sizes
+        self.features = features
+        self.thumbnails = thumbnails
+        self.rows = rows
         self.failed = list(failed)
         self._numbers = {name: number for number, name in enumerate(self.ids)}
+
+    @classmethod
+    def of_pictures(cls, pictures: Iterable[Picture], failed: Iterable[BadImage] = ()) -> "References":
+        """Pictures, at least one, with local features or all without."""
+        kept = sorted(pictures, key=lambda picture: picture.id)
+        features = [picture.features for picture in kept if picture.features is not None]
+        return cls(
+            [picture.id for picture in kept],
+            np.concatenate([picture.descriptors for picture in kept]),
+            [picture.size for picture in kept],
+            features,
+            [picture.grey for picture in kept if picture.grey is not None],
+            rows=sum(map(len, features)),
+            failed=failed,
+        )
 
     @classmethod
     def of(
@@ -54,7 +97,35 @@ class References:
         if not pictures:
             why = f": {failed[0].id}: {failed[0].reason}" if failed else ""
             raise SourceError(f"{source.name}: none of the {len(images)} images that are wanted can be used{why}")
-        return cls(pictures, failed)
+        return cls.of_pictures(pictures, failed)
+
+    @classmethod
+    def of_collection(
+        cls, collection: Collection, *, local: bool = True, only: Container[str] | None = None
+    ) -> "References":
+        """What a collection holds at this moment, or ``only`` those with these ids; read as it is needed, also when the
+        collection has been closed or changed since.
+
+        Raises: CollectionError when none is there; MatchError where ``local`` features are wanted, and one has none.
+        """
+        descriptors, blobs = collection.with_blobs(KINDS)
+        numbers = np.array([n for n, name in enumerate(descriptors.ids) if only is None or name in only], np.int64)
+        if not len(numbers):
+            raise CollectionError(f"{collection.path}: has none of the references that are wanted")
+        ids = [descriptors.ids[number] for number in numbers]
+        rows = descriptors if only is None else descriptors[numbers]
+        sizes = StoredSizes(blobs[FEATURES], numbers)
+        if not local:
+            return cls(ids, rows, sizes)
+        check_stored(blobs, numbers)
+        return cls(
+            ids,
+            rows,
+            sizes,
+            Stored(blobs[FEATURES], numbers, features_from_bytes),
+            Stored(blobs[THUMBNAIL], numbers, thumbnail_from_bytes),
+            rows=row_count(blobs[FEATURES], numbers),
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,3 +133,26 @@ class References:
     def number(self, name: str) -> int | None:
         """The row of an id, None where there is no such reference."""
         return self._numbers.get(name)
+
+
+def references_at(
+    embedder: BundleEmbedder,
+    place: Place | Source | Collection,
+    *,
+    local: bool = True,
+    only: Container[str] | None = None,
+    progress: Progress = lambda done, total, failed: None,
+) -> References:
+    """What is at a place: a collection, open or not, or a source of images; ``only`` those with these ids.
+
+    Raises: SourceError; CollectionError for a collection whose descriptors were made in another way; MatchError where local
+    features are missing.
+    """
+    if isinstance(place, str | os.PathLike) and is_collection(Path(place)):
+        with Collection.open(place) as collection:
+            return references_at(embedder, collection, local=local, only=only)
+    if isinstance(place, Collection):
+        check_alike(place, embedder.dimension(OUTPUT), describe_run(embedder, "reference", OUTPUT))
+        return References.of_collection(place, local=local, only=only)
+    source = place if isinstance(place, Source) else open_source(place)
+    return References.of(embedder, source, local=local, only=only, progress=progress)

@@ -111,7 +111,14 @@ def test_kills_while_a_collection_is_made_and_filled_by_command(tmp_path: Path) 
     """An interrupted ``collection add`` goes on with the same command; also when it was killed before there was anything."""
     photos = Path(__file__).parent.parent / "engine" / "photos" / "references"
     path = tmp_path / "refs.ct"
-    command = [str(Path(sys.executable).parent / "copytrace"), "collection", "add", str(path), str(photos)]
+    command = [
+        str(Path(sys.executable).parent / "copytrace"),
+        "collection",
+        "add",
+        "--no-features",
+        str(path),
+        str(photos),
+    ]
     rng = random.Random(2)
     for _ in range(5):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -171,6 +178,7 @@ def test_the_command_on_a_full_disk(small_disk: Path) -> None:
         str(Path(sys.executable).parent / "copytrace"),
         "collection",
         "add",
+        "--no-features",
         str(small_disk / "refs.ct"),
         str(photos),
     ]

@@ -65,6 +65,12 @@ def test_engine_imports_follow_the_rules(path: Path) -> None:
                 "found",
                 "scoring",
                 "gathering",
+                "alike",
+                "matching",
+                "matches",
+                "pictures",
+                "references",
+                "stored_looks",
                 "exchange",
                 "searching",
             }, f"stage {parts[0]} looks back at {words[2]}"

@@ -45,6 +45,14 @@ def add(
         Path | None,
         typer.Option(help="CSV with a column id, or JSON lines with an id: what to keep with images.", parser=path),
     ] = None,
+    features: Annotated[
+        bool | None,
+        typer.Option(
+            help="Keep local features and a thumbnail of each, some 35 KB, for match and verify; without them only "
+            "match --mode views works. Default: as the collection does; a new one keeps them.",
+            show_default=False,
+        ),
+    ] = None,
     replace: Replace = False,
     bundle: Annotated[
         Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)
@@ -71,7 +79,7 @@ def add(
     Images that are there already, with the same bytes, are left alone: an interrupted run goes on with the same command.
     """
     values = read_metadata(metadata) if metadata else {}
-    chosen = precision or _precision_of(collection)
+    chosen = precision or precision_of(collection)
     engine = Engine(bundle, precision=chosen, threads=threads, batch=batch_size, pixel_limit=pixel_limit)
     try:
         with progress_bar("adding") as progress:
@@ -80,6 +88,7 @@ def add(
                 collection,
                 ids=ids,
                 metadata=values,
+                features=features,
                 replace=replace,
                 on_error=on_error,
                 byte_limit=byte_limit,
@@ -201,7 +210,7 @@ def compact(collection: Folder, as_json: AsJson = False) -> None:
     print_result({"collection": str(collection), "freed_bytes": freed}, f"{freed:,} bytes freed: {collection}", as_json)
 
 
-def _precision_of(folder: Path) -> Precision:
+def precision_of(folder: Path) -> Precision:
     """What a collection that is there was made with."""
     if not is_collection(folder):
         return "int8"

@@ -1,7 +1,7 @@
 """``copytrace match`` and ``copytrace verify``."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import typer
 from ..api import Engine
 from ..arguments import MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
+from ..collection import is_collection
 from ..errors import MatchError
 from ..manifest import Precision
 from ..match.report import render_report
@@ -20,10 +21,11 @@ from ..matches import Match, Matched
 from ..matching import CANDIDATES, Matcher, Mode
 from ..outputs import EVIDENCE, PAIRS, REPORT, check_output
 from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Source, open_source
-from ..references import References
+from ..references import References, references_at
 from ..score import read_pairs, write_pairs
 from ..store.atomic import replacing
-from .console import print_result, progress_bar
+from .collection import precision_of
+from .console import errors, print_result, progress_bar
 from .embed import SHOWN_FAILURES
 from .options import path
 
@@ -31,14 +33,16 @@ Queries = Annotated[
     Path, typer.Argument(help="A folder (recursive), uncompressed tar, text file of paths, or image.", parser=path)
 ]
 ReferencesArgument = Annotated[
-    Path, typer.Argument(help="The same: the images that copies may be made of.", parser=path)
+    Path, typer.Argument(help="A collection, or the same: the images that copies may be made of.", parser=path)
 ]
 Evidence = Annotated[
     Path | None, typer.Option(help="Also write what was found, one JSON object for each pair.", parser=path)
 ]
 Report = Annotated[Path | None, typer.Option(help="Also draw likely copies on an HTML page.", parser=path)]
 Bundle = Annotated[Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)]
-PrecisionOption = Annotated[Precision, typer.Option(help="Which of the bundle's networks.")]
+PrecisionOption = Annotated[
+    Precision | None, typer.Option(help="Which of the bundle's networks (default: the collection's, or int8).")
+]
 Ids = Annotated[IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=MAX_THREADS, help="Default: all processors.")]
 PixelLimit = Annotated[int, typer.Option(min=1, help="Images with more pixels are refused.")]
@@ -69,22 +73,24 @@ def match(
     report: Report = None,
     candidates: Annotated[int, typer.Option(min=1, help="References looked at for every query.")] = CANDIDATES,
     bundle: Bundle = DEFAULT_BUNDLE,
-    precision: PrecisionOption = "int8",
+    precision: PrecisionOption = None,
     ids: Ids = "stem",
     threads: Threads = None,
     pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
     as_json: AsJson = False,
 ) -> None:
     """Find of which references images are copies, and what speaks for it; score = log odds of a copy."""
-    engine = Engine(bundle, precision=precision, threads=threads, pixel_limit=pixel_limit)
-    sources = open_source(queries, ids=ids), open_source(references, ids=ids)
+    chosen = precision or precision_of(references)
+    engine = Engine(bundle, precision=chosen, threads=threads, pixel_limit=pixel_limit)
+    source, place = open_source(queries, ids=ids), _opened(references, ids)
     outputs = Outputs(output, evidence, report)
-    _check_outputs(outputs, sources)
+    _check_outputs(outputs, source, place)
     start = time.perf_counter()
-    found = _references(engine, sources[1], local=mode != "views")
-    matcher = Matcher(found, mode, engine=engine, candidates=candidates, pictures=report is not None)
+    found = _references(engine, place, local=mode != "views")
+    drawn = report is not None
+    matcher = Matcher(found, mode, engine=engine, candidates=candidates, pictures=drawn, announce=errors.print)
     with progress_bar("matching") as progress:
-        _report(matcher.match_source(sources[0], progress), found, outputs, start, as_json)
+        _report(matcher.match_source(source, progress), found, outputs, start, as_json)
 
 
 def verify(
@@ -97,28 +103,35 @@ def verify(
     evidence: Evidence = None,
     report: Report = None,
     bundle: Bundle = DEFAULT_BUNDLE,
-    precision: PrecisionOption = "int8",
+    precision: PrecisionOption = None,
     ids: Ids = "stem",
     threads: Threads = None,
     pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
     as_json: AsJson = False,
 ) -> None:
     """Take a second look at pairs that were found otherwise, and give each the score that ``match`` would."""
-    engine = Engine(bundle, precision=precision, threads=threads, pixel_limit=pixel_limit)
-    sources = open_source(queries, ids=ids), open_source(references, ids=ids)
+    chosen = precision or precision_of(references)
+    engine = Engine(bundle, precision=chosen, threads=threads, pixel_limit=pixel_limit)
+    source, place = open_source(queries, ids=ids), _opened(references, ids)
     outputs = Outputs(output, evidence, report)
-    _check_outputs(outputs, sources, pairs)
+    _check_outputs(outputs, source, place, pairs)
     table = read_pairs(pairs)
     start = time.perf_counter()
-    found = _references(engine, sources[1], local=True, only=set(table.references))
-    matcher = Matcher(found, "verify", engine=engine, pictures=report is not None)
+    found = _references(engine, place, local=True, only=set(table.references))
+    matcher = Matcher(found, "verify", engine=engine, pictures=report is not None, announce=errors.print)
     wanted = zip(table.queries, table.references, strict=True)
     with progress_bar("verifying") as progress:
-        _report(matcher.verify_source(sources[0], wanted, progress), found, outputs, start, as_json)
+        _report(matcher.verify_source(source, wanted, progress), found, outputs, start, as_json)
 
 
-def _check_outputs(outputs: Outputs, sources: Iterable[Source], *more: Path) -> None:
-    inputs = [*(file for source in sources for file in source.files()), *more]
+def _opened(references: Path, ids: IdRule) -> Source | Path:
+    """A source of images, or the folder of a collection."""
+    return references if is_collection(references) else open_source(references, ids=ids)
+
+
+def _check_outputs(outputs: Outputs, source: Source, references: Source | Path, *more: Path) -> None:
+    kept = references.iterdir() if isinstance(references, Path) else references.files()
+    inputs = [*source.files(), *kept, *more]
     check_output(outputs.pairs, PAIRS, inputs)
     if outputs.evidence is not None:
         check_output(outputs.evidence, EVIDENCE, inputs, others=[outputs.pairs])
@@ -127,9 +140,9 @@ def _check_outputs(outputs: Outputs, sources: Iterable[Source], *more: Path) -> 
         check_output(outputs.report, REPORT, inputs, others=others)
 
 
-def _references(engine: Engine, source: Source, *, local: bool, only: set[str] | None = None) -> References:
+def _references(engine: Engine, place: Source | Path, *, local: bool, only: set[str] | None = None) -> References:
     with progress_bar("references") as progress:
-        return References.of(engine.embedder, source, local=local, only=only, progress=progress)
+        return references_at(engine.embedder, place, local=local, only=only, progress=progress)
 
 
 def _report(matched: Iterator[Matched], references: References, outputs: Outputs, start: float, as_json: bool) -> None:

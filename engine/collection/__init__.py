@@ -4,6 +4,7 @@ Rows and blobs lie in append-only segment files, memory-mapped by what scans the
 Checksums are compared whenever a row, a blob or an entry of the catalogue is read, so a flipped byte ends in an error.
 """
 
+from .blobs import Blobs
 from .collection import Collection
 from .folder import is_collection
 from .incoming import Blob, check_id
@@ -11,4 +12,14 @@ from .metadata_file import read_metadata
 from .records import WHOLE, Reference
 from .rows import Descriptors
 
-__all__ = ["WHOLE", "Blob", "Collection", "Descriptors", "Reference", "check_id", "is_collection", "read_metadata"]
+__all__ = [
+    "WHOLE",
+    "Blob",
+    "Blobs",
+    "Collection",
+    "Descriptors",
+    "Reference",
+    "check_id",
+    "is_collection",
+    "read_metadata",
+]

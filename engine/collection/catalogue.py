@@ -8,8 +8,12 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import CollectionError
 from .records import BlobRecord, Record, Segment, property_seal
@@ -199,6 +203,13 @@ class Catalogue:
 
     def blobs(self) -> Iterator[BlobRecord]:
         return (BlobRecord(*row) for row in self._connection.execute(f"{_BLOB} ORDER BY reference, kind"))
+
+    def blob_table(self, kind: str) -> NDArray[np.int64]:
+        """All blobs of a kind, int64 [M, 6] in the order of the references' numbers: number, version, segment, offset, length,
+        checksum."""
+        columns = "reference, version, segment, offset, length, checksum"
+        rows = self._connection.execute(f"SELECT {columns} FROM blob WHERE kind = ? ORDER BY reference", (kind,))
+        return np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, 6)
 
     def blobs_in(self, segment: int) -> list[BlobRecord]:
         """The blobs in a segment, in the order of their places."""

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CollectionError
+from .blobs import blob_is_whole, bytes_of
 from .catalogue import Catalogue
 from .records import BlobRecord, Record
 from .rows import gather, row_checksums
 from .segments import SegmentFiles
-from .snapshot import Snapshot, blob_is_whole, take_snapshot
+from .snapshot import Snapshot, take_snapshot
 
 _ROWS = 4096
 
@@ -75,5 +76,5 @@ def _damaged_blob(snapshot: Snapshot, blob: BlobRecord, names: dict[int, tuple[s
         yield f"{snapshot.path}: catalogue: {blob.kind} of a reference that does not have them (number {blob.reference})"
         return
     kinds.discard(blob.kind)
-    if not blob_is_whole(blob, snapshot.bytes_of(blob).tobytes()):
+    if not blob_is_whole(blob, bytes_of(snapshot.maps, blob).tobytes()):
         yield f"{snapshot.path}: the {blob.kind} of {name!r} are damaged"

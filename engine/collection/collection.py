@@ -48,15 +48,17 @@ class Collection(OpenCollection):
         dimension: int,
         attributes: Mapping[str, str] | None = None,
         *,
+        properties: Mapping[str, Any] | None = None,
         auto_compact: bool = True,
     ) -> "Collection":
-        """A new, empty collection, open for changes.
+        """A new, empty collection, open for changes. properties: what ``set_properties`` would set, there from the beginning.
 
         Raises: CollectionError when something is there already, or cannot be written.
         """
         path = Path(path)
         if not 1 <= dimension <= 1 << 16:
             raise ValueError(f"dimension must be from 1 to {1 << 16}, not {dimension}")
+        first = _own_properties(properties or {}) | {"dimension": int(dimension), "attributes": dict(attributes or {})}
         with reporting(path):
             check_free(path)
             path.mkdir(exist_ok=True)
@@ -64,7 +66,7 @@ class Collection(OpenCollection):
             try:
                 check_free(path)  # again: another program may have made it before the lock was ours
                 clear(path)
-                _make_catalogue(path, {"dimension": int(dimension), "attributes": dict(attributes or {})})
+                _make_catalogue(path, first)
                 flush_folder(path)
                 flush_folder(path.absolute().parent)
             finally:
@@ -100,14 +102,11 @@ class Collection(OpenCollection):
 
     def set_properties(self, **values: Any) -> None:
         """Set properties, JSON values; ``dimension`` and ``attributes`` stay what they are."""
-        fixed = {"dimension", "attributes"} & values.keys()
-        if fixed:
-            raise ValueError(f"{', '.join(sorted(fixed))} cannot be changed")
+        own = _own_properties(values)
         with self._guard, reporting(self.path):
             self._check_writable()
-            metadata_text(values)
             with self._catalogue.changing():
-                self._catalogue.set_properties(values)
+                self._catalogue.set_properties(own)
 
     def add(
         self,
@@ -240,6 +239,15 @@ class Collection(OpenCollection):
     def _check_writable(self) -> None:
         if self._lock is None:
             raise CollectionError(f"{self.path}: is not open for changes; open it with write=True")
+
+
+def _own_properties(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises: ValueError for those that say what a collection is, CollectionError for what is not JSON."""
+    fixed = {"dimension", "attributes"} & values.keys()
+    if fixed:
+        raise ValueError(f"{', '.join(sorted(fixed))} cannot be changed")
+    metadata_text(values)
+    return dict(values)
 
 
 def _make_catalogue(path: Path, properties: dict[str, Any]) -> None:

@@ -5,12 +5,12 @@ from itertools import islice
 import numpy as np
 
 from ..errors import CollectionError
+from .blobs import read_blob
 from .catalogue import Catalogue
 from .change import Change
 from .records import Record, Segment
 from .rows import as_rows, row_checksums
 from .segments import BLOBS, DESCRIPTORS, HEADER_BYTES, SegmentFiles
-from .snapshot import read_blob
 
 _ROWS = 4096
 _BLOBS = 256

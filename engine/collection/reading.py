@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 from ..errors import CollectionError
 from .backup import copy_collection
+from .blobs import Blobs, read_blob
 from .catalogue import Catalogue
 from .check import find_damage
 from .compaction import dead_bytes
@@ -17,7 +18,7 @@ from .lock import WriterLock
 from .records import WHOLE, Reference
 from .rows import Descriptors
 from .segments import SegmentFiles
-from .snapshot import Snapshot, read_blob, take_snapshot
+from .snapshot import Snapshot, take_snapshot
 
 PathLike = str | os.PathLike[str]
 T = TypeVar("T")
@@ -90,6 +91,12 @@ class OpenCollection:
         with self._guard, reporting(self.path):
             return self._snapshot(lambda snapshot: (snapshot.references(), snapshot.descriptors(WHOLE)))
 
+    def with_blobs(self, kinds: Iterable[str]) -> tuple[Descriptors, dict[str, Blobs]]:
+        """The rows of the whole pictures and, in the same order, the blobs of these kinds, of one moment; none is read yet."""
+        wanted = list(kinds)
+        with self._guard, reporting(self.path):
+            return self._snapshot(lambda snapshot: snapshot.with_blobs(wanted))
+
     def blobs(self, kind: str, ids: Iterable[str] | None = None) -> Iterator[tuple[str, Blob | None]]:
         """(id, blob or None where a reference has none) for these ids, or for all in the order of ids; checksums are compared.
 
@@ -100,6 +107,13 @@ class OpenCollection:
         return (
             (name, None if record is None else read_blob(self.path, name, record, data)) for name, record, data in found
         )
+
+    def blob_versions(self, kind: str, ids: Iterable[str]) -> list[tuple[str, int | None]]:
+        """(id, version of its blob, None without one) for those of the ids that are there."""
+        with self._guard, reporting(self.path), self._catalogue.reading():
+            records = [(record.id, record.number) for record in self._catalogue.find(ids)]
+            found = [(name, self._catalogue.blob_of(number, kind)) for name, number in records]
+        return [(name, None if blob is None else blob.version) for name, blob in found]
 
     @property
     def properties(self) -> dict[str, Any]:

@@ -41,8 +41,8 @@ def gather(
 class Descriptors:
     """The rows of a collection at one moment; later changes and compaction do not touch it.
 
-    ``ids`` [N] with ``views`` [N], ``shape`` (N, D). Slices, ``descriptors[a:b]``, are float32 copies that have passed their
-    checksums.
+    ``ids`` [N] with ``views`` [N], ``shape`` (N, D). What is taken out, ``descriptors[a:b]`` or ``descriptors[numbers]``, are
+    float32 copies that have passed their checksums.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Descriptors:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, rows: slice) -> Float32:
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Float32:
         """Raises: CollectionError that names the first damaged reference."""
-        return self.take(np.arange(*rows.indices(len(self))))
+        return self.take(np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows)
 
     def take(self, which: NDArray[np.int64]) -> Float32:
         """The rows of these numbers, in any order, float32 [n, D]. Raises: CollectionError as slices do."""

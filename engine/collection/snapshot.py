@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CollectionError
+from .blobs import Blobs, bytes_of, in_order_of_references
 from .catalogue import Catalogue
-from .incoming import Blob
-from .records import BlobRecord, Reference
+from .records import WHOLE, BlobRecord, Reference
 from .rows import Descriptors, as_rows
 from .segments import DESCRIPTORS, SegmentFiles
 
@@ -52,6 +52,20 @@ class Snapshot:
         sums = np.frombuffer(b"".join(checksums), "<u4")
         return Descriptors(self.path, self._dimension, self.tables, ids, views, table, sums)
 
+    def with_blobs(self, kinds: Iterable[str]) -> tuple[Descriptors, dict[str, Blobs]]:
+        """The rows of the whole pictures, and all blobs of these kinds in the same order."""
+        descriptors = self.descriptors(WHOLE)
+        records = [(record.number, record.blob_kinds()) for record in self._catalogue.records()]
+        found = {}
+        for kind in kinds:
+            table = in_order_of_references(self._catalogue.blob_table(kind), [number for number, _ in records])
+            lost = np.flatnonzero((table[:, 0] < 0) & np.array([kind in there for _, there in records], bool))
+            if len(lost):
+                name = descriptors.ids[lost[0]]
+                raise CollectionError(f"{self.path}: its catalogue is damaged: {name!r} has lost its {kind}")
+            found[kind] = Blobs(self.path, kind, descriptors.ids, table, self.maps)
+        return descriptors, found
+
     def blobs(self, kind: str, ids: Iterable[str] | None) -> list[tuple[str, BlobRecord | None, NDArray[np.uint8]]]:
         """(id, record, the bytes as they lie there) of each reference."""
         if ids is None:
@@ -67,26 +81,8 @@ class Snapshot:
             blob = self._catalogue.blob_of(record.number, kind) if kind in record.blob_kinds() else None
             if blob is None and kind in record.blob_kinds():
                 raise CollectionError(f"{self.path}: its catalogue is damaged: {record.id!r} has lost its {kind}")
-            found.append((record.id, blob, self.bytes_of(blob)))
+            found.append((record.id, blob, np.empty(0, np.uint8) if blob is None else bytes_of(self.maps, blob)))
         return found
-
-    def bytes_of(self, blob: BlobRecord | None) -> NDArray[np.uint8]:
-        """Where a blob lies, not compared with its checksum yet; shorter than it should be where there is no such place."""
-        if blob is None or blob.segment not in self.maps or min(blob.offset, blob.length) < 0:
-            return np.empty(0, np.uint8)
-        return self.maps[blob.segment][blob.offset : blob.offset + blob.length]
-
-
-def read_blob(path: Path, name: str, record: BlobRecord, data: NDArray[np.uint8]) -> Blob:
-    """Raises: CollectionError when the checksum differs."""
-    copied = data.tobytes()
-    if not blob_is_whole(record, copied):
-        raise CollectionError(f"{path}: the {record.kind} of {name!r} are damaged; see collection check")
-    return Blob(record.version, copied)
-
-
-def blob_is_whole(record: BlobRecord, data: bytes) -> bool:
-    return len(data) == record.length and record.expected(data) == record.checksum
 
 
 def take_snapshot(

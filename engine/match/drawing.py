@@ -60,6 +60,7 @@ class _Placed:
 
     def __init__(self, size: Size, left: int) -> None:
         self.left = left
+        size = size if any(size) else (_SIDE, _SIDE)  # not known: a square stands for it
         self.scale = _SIDE / max(size)
         self.width, self.height = (side * self.scale for side in size)
 

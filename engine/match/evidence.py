@@ -26,10 +26,11 @@ _PRECISION = 2  # decimals of a pixel
 class Evidence:
     """One pair. Places are (x, y) in pixels of the original pictures, the centre of the upper left pixel is (0, 0).
 
-    query_size, reference_size: (width, height). view: the name of the view of the query that was matched. variant: which edit
-    was assumed, in lower case. query_points, reference_points: the agreeing matches, in the same order. inliers: how many of
-    them count, those at different places. transform: rows of the affine map reference -> query, empty without one.
-    query_region, reference_region: corners of what each picture shows of the other, empty where that is nothing.
+    query_size, reference_size: (width, height); (0, 0) where that of the reference is not known. view: the name of the view of
+    the query that was matched. variant: which edit was assumed, in lower case. query_points, reference_points: the agreeing
+    matches, in the same order. inliers: how many of them count, those at different places. transform: rows of the affine map
+    reference -> query, empty without one. query_region, reference_region: corners of what each picture shows of the other,
+    empty where that is nothing.
     scores: figures by name, such as "global", "correlation" and "probability".
     query_image, reference_image: small JPEGs in base64, or empty; only for drawing.
     """
@@ -165,7 +166,8 @@ def _checked(table: dict[str, Any]) -> Evidence:
     if table.get("variant", "as_is").upper() not in Variant.__members__:
         raise ValueError(f"variant is '{table['variant']}'")
     sizes = {name: tuple(int(side) for side in table[name]) for name in ("query_size", "reference_size")}
-    if any(len(size) != 2 or min(size) < 1 for size in sizes.values()):
+    unknown = sizes["reference_size"] == (0, 0)
+    if any(len(size) != 2 or min(size) < 1 for name, size in sizes.items() if name == "query_size" or not unknown):
         raise ValueError("sizes must be two whole numbers above 0")
     names = ("query_points", "reference_points", "query_region", "reference_region")
     points = {name: tuple((float(x), float(y)) for x, y in table.get(name, ())) for name in names}

@@ -1,0 +1,51 @@
+"""Whether descriptors belong into a collection: all in it were made alike, and so is what they are compared with."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .collection import Collection, is_collection
+from .embedder import Output
+from .errors import CollectionError
+
+OUTPUT: Output = "projected"
+"""What is kept of references: descriptors that are not moved away from the bank."""
+DECIDING = ("space", "bundle", "precision", "output")
+"""The attributes that must be the same for descriptors to be in one collection."""
+FEATURES = "features"
+"""The property that says whether local features are kept of what is added."""
+
+
+def open_collection(
+    path: str | os.PathLike[str], dimension: int, attributes: Mapping[str, Any], *, features: bool = False
+) -> Collection:
+    """Open a collection for descriptors made like this, or make one where there is none. features: whether a new one keeps
+    local features.
+
+    Raises: CollectionError, also when its descriptors were made in another way.
+    """
+    path = Path(path)
+    if not is_collection(path):
+        made = {name: str(value) for name, value in attributes.items()}
+        return Collection.create(path, dimension, made, properties={FEATURES: features})
+    collection = Collection.open(path, write=True)
+    try:
+        check_alike(collection, dimension, attributes)
+    except BaseException:
+        collection.close()
+        raise
+    return collection
+
+
+def check_alike(collection: Collection, dimension: int, attributes: Mapping[str, Any]) -> None:
+    """Raises: CollectionError unless descriptors with these attributes belong into the collection."""
+    kept = collection.attributes
+    for name in DECIDING:
+        if kept.get(name) != attributes.get(name):
+            known, given = (str(values.get(name, "unknown"))[:12] for values in (kept, attributes))
+            raise CollectionError(f"{collection.path}: its descriptors are of another {name}: {known}, not {given}")
+    if collection.dimension != dimension:
+        raise CollectionError(
+            f"{collection.path}: its descriptors have {collection.dimension} numbers, not {dimension}"
+        )
