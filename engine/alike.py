@@ -15,20 +15,25 @@ DECIDING = ("space", "bundle", "precision", "output")
 """The attributes that must be the same for descriptors to be in one collection."""
 FEATURES = "features"
 """The property that says whether local features are kept of what is added."""
+MATCHING = "matching"
+"""The property that says by which constants and quantisers it is matched with; the bundle's hash of the name."""
 
 
 def open_collection(
-    path: str | os.PathLike[str], dimension: int, attributes: Mapping[str, Any], *, features: bool = False
+    path: str | os.PathLike[str],
+    dimension: int,
+    attributes: Mapping[str, Any],
+    *,
+    properties: Mapping[str, Any] | None = None,
 ) -> Collection:
-    """Open a collection for descriptors made like this, or make one where there is none. features: whether a new one keeps
-    local features.
+    """Open a collection for descriptors made like this, or make one, with ``properties``, where there is none.
 
     Raises: CollectionError, also when its descriptors were made in another way.
     """
     path = Path(path)
     if not is_collection(path):
         made = {name: str(value) for name, value in attributes.items()}
-        return Collection.create(path, dimension, made, properties={FEATURES: features})
+        return Collection.create(path, dimension, made, properties=properties)
     collection = Collection.open(path, write=True)
     try:
         check_alike(collection, dimension, attributes)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .alike import OUTPUT, open_collection
+from .alike import FEATURES, MATCHING, OUTPUT, open_collection
 from .arguments import MAX_BATCH, MAX_THREADS, file_path, flag, one_of, whole_number
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .bundle_embedder import BundleEmbedder
@@ -201,7 +201,8 @@ class Engine:
         opened = _open_source(source, ids, on_error, byte_limit, damaged, progress)
         made = describe_run(self._embedder, "reference", OUTPUT)
         dimension = self._embedder.dimension(OUTPUT)
-        with open_collection(collection, dimension, made, features=features is not False) as target:
+        properties = {FEATURES: features is not False, MATCHING: self.bundle.matching}
+        with open_collection(collection, dimension, made, properties=properties) as target:
             return gather_source(
                 self._embedder,
                 opened,

@@ -7,13 +7,14 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .describe import Normalisation, Projection
 from .errors import BundleError, PrecisionError
-from .manifest import FileEntry, NetworkFile, Precision, read_manifest
+from .manifest import FileEntry, MatchingFile, NetworkFile, Precision, read_manifest
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 
@@ -31,15 +32,15 @@ class Bundle:
         self.path = Path(path)
         self.manifest = read_manifest(self.path)
         for entry in self.manifest.files:
-            self._check_file(entry)
+            _check_file(self.path, entry)
         self.projection = self._read_projection()
         self.bank = self._read_bank()
 
     @property
     def recipe(self) -> str:
-        """sha256 over the hashes of all files and the normalisation: all that a descriptor depends on; resuming compares it."""
+        """sha256 over the normalisation and the files that a descriptor depends on; resuming compares it."""
         relevant = {
-            "sha256": {entry.file: entry.sha256 for entry in self.manifest.files},
+            "sha256": {entry.file: entry.sha256 for entry in self.manifest.descriptor_files},
             "normalisation": self.manifest.normalisation.model_dump(),
         }
         if len(self.manifest.networks) > 1:  # then their order counts as well
@@ -57,6 +58,29 @@ class Bundle:
         networks = [files.get("float32") or next(iter(files.values())) for files in entries]
         relevant = [file.sha256 for file in (*networks, self.manifest.projection)]
         return hashlib.sha256(json.dumps(relevant).encode()).hexdigest()
+
+    @property
+    def matching(self) -> str:
+        """sha256 over what is fitted for matching: constants and quantisers, its own or those of the default bundle.
+
+        Collections record it, so that another answer of theirs can be told from a change of these.
+        """
+        files = [self.matching_file(name) for name in get_args(MatchingFile)]
+        return hashlib.sha256(json.dumps([entry.sha256 for _, entry in files]).encode()).hexdigest()
+
+    def matching_file(self, name: MatchingFile) -> tuple[Path, FileEntry]:
+        """A file of what is fitted for matching; where the bundle has none, that of the default bundle.
+
+        Raises: BundleError when that one has none either.
+        """
+        own = self.manifest.matching.get(name)
+        if own is not None:
+            return self.path / own.file, own
+        entry = read_manifest(DEFAULT_BUNDLE).matching.get(name)
+        if entry is None:
+            raise BundleError(f"{self.path}: has no {name} of matching, and neither has the default bundle")
+        _check_file(DEFAULT_BUNDLE, entry)
+        return DEFAULT_BUNDLE / entry.file, entry
 
     @property
     def precisions(self) -> list[Precision]:
@@ -86,18 +110,6 @@ class Bundle:
         beta = entry.beta["1" if chosen == 1 else "2"]
         return Normalisation(1 if chosen == 1 else 2, beta, entry.cosines, entry.directions)
 
-    def _check_file(self, entry: FileEntry) -> None:
-        path = self.path / entry.file
-        try:
-            if path.exists() and not path.is_file():  # a pipe would be waited for
-                raise BundleError(f"{path}: not a file")
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise BundleError(f"{path}: {error.strerror}") from None
-        if digest != entry.sha256:
-            raise BundleError(f"{path}: changed since the bundle was made (sha256 differs)")
-
     def _read_projection(self) -> Projection:
         entry = self.manifest.projection
         path, names = self.path / entry.file, ("mean", "components", "eigenvalues")
@@ -122,6 +134,19 @@ class Bundle:
             return _float32(rows, "bank", (self.manifest.bank.rows, self.manifest.projection.dimension))
         except Exception as error:
             raise BundleError(f"{path}: not a bank: {_line(error)}") from None
+
+
+def _check_file(folder: Path, entry: FileEntry) -> None:
+    path = folder / entry.file
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise BundleError(f"{path}: not a file")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}") from None
+    if digest != entry.sha256:
+        raise BundleError(f"{path}: changed since the bundle was made (sha256 differs)")
 
 
 def _float32(array: object, name: str, shape: tuple[int, ...]) -> Float32:

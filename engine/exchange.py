@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .alike import open_collection
+from .alike import FEATURES, open_collection
 from .collection import Collection, check_id
 from .errors import CollectionError
 from .outputs import DESCRIPTORS, check_output
@@ -65,7 +65,8 @@ def import_descriptors(
     with open_descriptors(path, "reference") as file:
         attributes = _attributes(file)
         _check_rows(file)
-        with open_collection(collection, file.descriptors.shape[1], attributes) as target:
+        dimension = file.descriptors.shape[1]
+        with open_collection(collection, dimension, attributes, properties={FEATURES: False}) as target:
             rows = _FileRows(file, target)
             if rows.changed and not replace:
                 more = f" and {len(rows.changed) - 1} more" if len(rows.changed) > 1 else ""

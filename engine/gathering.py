@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .alike import FEATURES, OUTPUT, check_alike
+from .alike import FEATURES, MATCHING, OUTPUT, check_alike
 from .bundle_embedder import BundleEmbedder
 from .collection import Collection, Reference
 from .embedder import Damaged
@@ -80,6 +80,8 @@ def gather_source(
     metadata = metadata or {}
     check_alike(collection, embedder.dimension(OUTPUT), describe_run(embedder, "reference", OUTPUT))
     features = _keeps_features(collection, features)
+    if collection.properties.get(MATCHING) != embedder.bundle.matching:
+        collection.set_properties(**{MATCHING: embedder.bundle.matching})
     ids = source.ids()
     known = collection.find(ids)
     same = _unchanged(embedder.decoders, source, known)

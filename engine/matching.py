@@ -11,14 +11,13 @@ full      also the three with the most votes of local features among all referen
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .api import Engine
-from .bundle import DEFAULT_BUNDLE
+from .bundle import Bundle
 from .collection import Collection
 from .errors import BadImageError, MatchError
 from .match.aligned import NOTHING, align
@@ -44,8 +43,6 @@ log = logging.getLogger(__name__)
 Mode = Literal["views", "verify", "full"]
 CANDIDATES = 10
 VOTED = 3
-CONSTANTS = "matching.json"
-QUANTISERS = "quantisers.npz"
 _CHANCES = 1
 """Views pay for their number by a penalty; a pair's score then depends on no other candidate."""
 _INDEXED = 1024  # references whose features are added to an index at a time
@@ -58,7 +55,8 @@ class Matcher:
     references: a source of images (folder, tar, list of paths), a collection or its folder, or ``References``. mode: see above.
     engine: what embeds (default: the default bundle); its threads are used for all. candidates, voted: how many references are
     looked at. turns, regions: the views of a query beside the whole. pictures: put small ones into the evidence, for drawing.
-    announce: is told the size of an index before it is built (default: the log).
+    announce: is told the size of an index before it is built, and what may make answers others than they were (default: the
+    log).
     Raises: SourceError, CollectionError, BundleError, MatchError, MissingExtraError.
     """
 
@@ -90,8 +88,10 @@ class Matcher:
         if local and len(references.features) != len(references):
             raise MatchError(f"mode {mode} needs the references' local features, and these have none")
         self.references = references
+        for note in _notes(self.engine.bundle, references.matching):
+            announce(note)
         self._looks = Looks.of_queries(self._embedder, local=local, turns=turns, regions=regions)
-        self._constants = constants or MatchConstants.load(_bundled(self.engine, CONSTANTS))
+        self._constants = constants or MatchConstants.load(self.engine.bundle.matching_file("constants")[0])
         self._workers = Threads(self._embedder.workers, "match")
         self._pictures = pictures
         self._candidates = candidates
@@ -239,7 +239,7 @@ class Matcher:
 
     def _local_index(self, announce: Callable[[str], None]) -> LocalIndex:
         features, rows = self.references.features, self.references.rows
-        index = LocalIndex(rows, Quantisers.load(_bundled(self.engine, QUANTISERS)))
+        index = LocalIndex(rows, Quantisers.load(self.engine.bundle.matching_file("quantisers")[0]))
         size = memory_bytes(rows) / (1 << 20)
         announce(f"local index {index.kind}: {rows:,} features of {len(features):,} references, {size:,.1f} MiB")
         for numbers in chunks_of(range(len(features)), _INDEXED):
@@ -247,7 +247,9 @@ class Matcher:
         return index
 
 
-def _bundled(engine: Engine, name: str) -> Path:
-    """A file of the engine's bundle, or of the default one where the bundle has none of its own."""
-    own = engine.bundle.path / name
-    return own if own.is_file() else DEFAULT_BUNDLE / name
+def _notes(bundle: Bundle, recorded: str | None) -> Iterator[str]:
+    """recorded: the hash of the constants and quantisers that a collection was last added to with."""
+    if "constants" not in bundle.manifest.matching:
+        yield f"{bundle.path}: has no constants of matching; by the default bundle's, probabilities are not calibrated"
+    if recorded not in (None, bundle.matching):
+        yield "constants or quantisers of matching have changed since the collection was last added to: answers may differ"

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .alike import OUTPUT, check_alike
+from .alike import MATCHING, OUTPUT, check_alike
 from .bundle_embedder import BundleEmbedder
 from .collection import Collection, Descriptors, is_collection
 from .errors import CollectionError, SourceError
@@ -36,7 +36,7 @@ class References:
 
     Attributes: ``ids``, ``descriptors``, ``features`` and ``thumbnails`` (both empty without local features), ``rows`` of local
     features in all, ``sizes`` (width, height) of the images, (0, 0) where that is not known, ``failed``, those that could not
-    be used.
+    be used, ``matching``, the hash of the constants and quantisers that a collection was last added to with.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class References:
         thumbnails: Numbered[Grey] = (),
         *,
         rows: int = 0,
+        matching: str | None = None,
         failed: Iterable[BadImage] = (),
     ) -> None:
         self.ids = ids
@@ -56,6 +57,7 @@ class References:
         self.features = features
         self.thumbnails = thumbnails
         self.rows = rows
+        self.matching = matching
         self.failed = list(failed)
         self._numbers = {name: number for number, name in enumerate(self.ids)}
 
@@ -115,8 +117,9 @@ class References:
         ids = [descriptors.ids[number] for number in numbers]
         rows = descriptors if only is None else descriptors[numbers]
         sizes = StoredSizes(blobs[FEATURES], numbers)
+        matching = collection.properties.get(MATCHING)
         if not local:
-            return cls(ids, rows, sizes)
+            return cls(ids, rows, sizes, matching=matching)
         check_stored(blobs, numbers)
         return cls(
             ids,
@@ -125,6 +128,7 @@ class References:
             Stored(blobs[FEATURES], numbers, features_from_bytes),
             Stored(blobs[THUMBNAIL], numbers, thumbnail_from_bytes),
             rows=row_count(blobs[FEATURES], numbers),
+            matching=matching,
         )
 
     def __len__(self) -> int:

@@ -4,21 +4,24 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from copytrace.engine import Bundle, BundleError, StoreError
+from copytrace.engine import Bundle, BundleError, MatchError, StoreError
 from copytrace.engine.infer import OrtNetwork
-from copytrace.engine.manifest import FORMAT, MANIFEST, Manifest, Precision, check_manifest
+from copytrace.engine.manifest import FORMAT, MANIFEST, Manifest, MatchingFile, Precision, check_manifest
+from copytrace.engine.match.constants import MatchConstants
+from copytrace.engine.match.recall import Quantisers
 from copytrace.engine.store.atomic import reason, replacing
 
 Float32 = NDArray[np.float32]
 Json = dict[str, Any]
 PROJECTION, BANK = "projection.npz", "bank.npy"
+MATCHING: dict[MatchingFile, str] = {"constants": "matching.json", "quantisers": "quantisers.npz"}
 
 
 @dataclass
@@ -50,7 +53,8 @@ class BundleParts:
     quality: Json = field(default_factory=dict)
     thresholds: Json = field(default_factory=dict)
     score_normalisation: Json | None = None
-    match: Json | None = None
+    matching: Mapping[MatchingFile, Path] = field(default_factory=dict)
+    """What is fitted for matching, by what it is."""
 
 
 def parts_of(bundle: Bundle) -> BundleParts:
@@ -65,9 +69,10 @@ def parts_of(bundle: Bundle) -> BundleParts:
         )
         for entry in manifest.networks
     ]
-    same = ("name", "normalisation", "origin", "quality", "thresholds", "score_normalisation", "match")
+    same = ("name", "normalisation", "origin", "quality", "thresholds", "score_normalisation")
     return BundleParts(
         networks=networks,
+        matching={name: bundle.path / entry.file for name, entry in manifest.matching.items()},
         mean=bundle.projection.mean,
         components=bundle.projection.components,
         eigenvalues=bundle.projection.eigenvalues,
@@ -93,7 +98,8 @@ def write_bundle(parts: BundleParts, folder: Path) -> None:
         Bundle(beside)
         if folder.exists():
             for path in folder.iterdir():
-                if not (beside / path.name).exists() and path.suffix not in {".onnx", ".npz", ".npy"}:
+                unlisted = path.suffix not in {".onnx", ".npz", ".npy"} or path.name in MATCHING.values()
+                if not (beside / path.name).exists() and unlisted:
                     shutil.copyfile(path, beside / path.name)
             folder.rename(old)
         beside.rename(folder)
@@ -107,13 +113,25 @@ def write_bundle(parts: BundleParts, folder: Path) -> None:
 
 
 def upgrade(folder: Path) -> Manifest:
-    """Rewrite the manifest of a bundle of an older format; its files stay as they are, and so do its hashes and descriptors.
+    """Rewrite the manifest of a bundle of an older format; its files stay as they are, and so do its descriptors and their two
+    hashes. What is fitted for matching and lies beside (matching.json, quantisers.npz) is taken in.
 
     Returns: the manifest. Raises: BundleError, StoreError.
     """
     manifest = Bundle(folder).manifest
+    beside = {name: folder / file for name, file in MATCHING.items() if (folder / file).is_file()}
+    taken_in = {name: _matching_file(folder, name, file) for name, file in beside.items()}
+    raw = manifest.model_dump()
+    raw["matching"] = taken_in | raw["matching"]
+    manifest = check_manifest(raw, folder / MANIFEST)
     _write_manifest(manifest, folder)
     return manifest
+
+
+def set_matching(folder: Path, files: Mapping[MatchingFile, Path]) -> None:
+    """Give a bundle other constants or quantisers of matching. Raises: BundleError, StoreError."""
+    parts = parts_of(Bundle(folder))
+    write_bundle(replace(parts, matching={**parts.matching, **files}), folder)
 
 
 def _fill(parts: BundleParts, folder: Path) -> None:
@@ -129,7 +147,7 @@ def _fill(parts: BundleParts, folder: Path) -> None:
         "normalisation": parts.normalisation,
         "score_normalisation": parts.score_normalisation,
         "thresholds": parts.thresholds,
-        "match": parts.match,
+        "matching": {name: _matching_file(folder, name, file) for name, file in parts.matching.items()},
         "origin": parts.origin,
         "quality": parts.quality,
     }
@@ -162,6 +180,17 @@ def _network(network: NetworkParts, folder: Path, *, alone: bool) -> Json:
         "resize": "stretch",
         "precisions": precisions,
     }
+
+
+def _matching_file(folder: Path, name: MatchingFile, source: Path) -> Json:
+    """Raises: BundleError for a file that is none of the kind."""
+    try:
+        MatchConstants.load(source) if name == "constants" else Quantisers.load(source)
+    except MatchError as error:
+        raise BundleError(str(error)) from None
+    if source != folder / MATCHING[name]:
+        shutil.copyfile(source, folder / MATCHING[name])
+    return _file(folder, MATCHING[name])
 
 
 def _file(folder: Path, name: str) -> Json:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from copytrace.engine import DEFAULT_BUNDLE, Bundle, BundleError, Engine
-from copytrace.export.bundle import upgrade, write_bundle
+from copytrace.export.bundle import parts_of, set_matching, upgrade, write_bundle
 
 from bundle_files import change, edit, format_1, rehash, small_bundle, small_parts, write_network
 from conftest import PHOTOS
@@ -115,7 +116,9 @@ WRONG: list[tuple[tuple[Any, ...], Any, str]] = [
     (("score_normalisation",), {"alpha": "1", "n": 1}, "score_normalisation"),
     (("thresholds",), [0.5], "thresholds"),
     (("thresholds",), {"copy": "high"}, "thresholds"),
-    (("match",), [], "match"),
+    (("matching",), [], "matching"),
+    (("matching",), {"weights": {"file": "a", "sha256": "0" * 64}}, "matching"),
+    (("matching",), {"constants": {"file": "bank.npy", "sha256": "0" * 64}}, "twice"),
     (("origin",), "here", "origin"),
     (("quality",), {"micro_ap": float("nan")}, "NaN"),
 ]
@@ -212,10 +215,10 @@ def test_any_change_to_a_manifest_is_refused_in_one_line_or_works(small: Path, v
 
 def test_ordinary_changes_are_accepted(small: Path) -> None:
     edit(small, {"score_normalisation": {"alpha": 0.5, "n": 10}, "thresholds": {"precision_90": -0.9}})
-    edit(small, {"match": {"weights": [1, 2.5], "note": "é"}, "name": "é ü 名"})
+    edit(small, {"name": "é ü 名"})
     manifest = Bundle(small).manifest
     assert manifest.score_normalisation is not None and manifest.score_normalisation.n == 10
-    assert manifest.thresholds == {"precision_90": -0.9} and manifest.match == {"weights": [1, 2.5], "note": "é"}
+    assert manifest.thresholds == {"precision_90": -0.9} and manifest.name == "é ü 名"
 
 
 def write_projection(path: Path, **arrays: Any) -> None:
@@ -378,6 +381,30 @@ def test_hashes_follow_what_they_stand_for(small: Path) -> None:
     assert Bundle(small).space != space
 
 
+def test_what_is_fitted_for_matching_is_part_of_it(small: Path) -> None:
+    """Taken in by upgrade, checked on load, kept when other parts are written anew; descriptors and their hashes stay."""
+    plain = Bundle(small)
+    assert plain.matching == Bundle().matching  # that of the default bundle
+    for name in ("constants", "quantisers"):
+        path, _ = Bundle().matching_file(name)
+        shutil.copy(path, small)
+    assert Bundle(small).manifest.matching == {}  # what only lies there is no part
+    upgrade(small)
+    whole = Bundle(small)
+    assert set(whole.manifest.matching) == {"constants", "quantisers"} and whole.matching == plain.matching
+    assert (whole.space, whole.recipe) == (plain.space, plain.recipe)
+    write_bundle(replace(parts_of(whole), bank=whole.bank[:7]), small)
+    assert Bundle(small).manifest.matching == whole.manifest.matching and Bundle(small).space == plain.space
+    table = json.loads((small / "matching.json").read_text())
+    (small.parent / "other.json").write_text(json.dumps(table | {"penalties": {"whole": 0, "turn": 1, "region": 1}}))
+    set_matching(small, {"constants": small.parent / "other.json"})
+    assert Bundle(small).matching != plain.matching and Bundle(small).space == plain.space
+    with pytest.raises(BundleError, match="not the constants of matching"):
+        set_matching(small, {"constants": small / "manifest.json"})
+    (small / "quantisers.npz").write_bytes(b"junk")
+    refused(small, "quantisers.npz", "changed")
+
+
 def test_the_default_bundles_hashes_are_those_of_format_1() -> None:
     """Files that copytrace 0.1 wrote hold the second; what it was made from must not change."""
     if Bundle().manifest.name != "lite0-infonce":
@@ -438,8 +465,11 @@ def test_the_verb(small: Path) -> None:
     assert result.returncode == 0 and "32 x 32 pixels -> 12 values; int8, float32" in result.stdout, result.stderr
     result = copytrace("info", small, "--json")
     described = json.loads(result.stdout)
+    assert described["matching"] == Bundle().matching
     assert described["space"] == Bundle(small).space and described["manifest"]["bank"]["rows"] == 20
-    assert copytrace("info").stdout.startswith(Bundle().manifest.name)
+    assert "constants of matching: those of the default bundle" in copytrace("info", small).stdout
+    default = copytrace("info").stdout
+    assert default.startswith(Bundle().manifest.name) and "quantisers of matching: quantisers.npz" in default
     edit(small, {"networks": 7})
     for verb in ("info", "upgrade"):
         result = copytrace(verb, small)

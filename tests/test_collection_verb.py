@@ -1,15 +1,12 @@
 """``copytrace collection`` and what joins collections with images, descriptor files and search."""
 
 import csv
-import io
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
-import warnings
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -26,31 +23,12 @@ from copytrace.engine import (
     open_descriptors,
     search,
 )
-from copytrace.engine.cli import main
 from copytrace.engine.store import write_descriptors
 
 from conftest import PHOTOS
+from in_process import run
 
 DIMENSION = 256
-
-
-def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """The command within this process: starting one takes longer than most of what is asked of it here."""
-    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    returned: object = 0
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        patch.setattr(sys, "argv", ["copytrace", *map(str, arguments)])
-        with redirect_stdout(output), redirect_stderr(errors):
-            try:
-                main()
-            except SystemExit as end:
-                returned = end.code or 0
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    texts = [stream.buffer.getvalue().decode() for stream in (output, errors)]
-    assert returned == code, texts
-    return subprocess.CompletedProcess([], code, *texts)
 
 
 def run_json(*arguments: object, code: int = 0) -> dict[str, object]:

@@ -89,8 +89,6 @@ def test_the_default_bundle_is_small_and_described() -> None:
     assert {entry.file for entry in bundle.manifest.files} == {path.name for path in files} - {
         "manifest.json",
         "MODEL_CARD.md",
-        "matching.json",
-        "quantisers.npz",
     }
 
 

@@ -1,18 +1,23 @@
 """The second look at the references of a collection: the same answers as with the pictures themselves."""
 
+import json
 import random
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from copytrace.engine import Collection, Engine, MatchError
+from copytrace.engine import Bundle, Collection, CollectionError, Engine, MatchError
+from copytrace.engine.match.evidence import Evidence
 from copytrace.engine.match.features import extract
 from copytrace.engine.match.stored import (
+    FEATURES,
+    THUMBNAIL,
     features_from_bytes,
     features_to_bytes,
     thumbnail_from_bytes,
@@ -21,18 +26,14 @@ from copytrace.engine.match.stored import (
 from copytrace.engine.matching import Matcher
 from copytrace.engine.read import open_source
 from copytrace.engine.references import References
+from copytrace.export.bundle import set_matching
 
+from bundle_files import small_bundle
 from conftest import PHOTOS
+from in_process import run
 
 MODES = ("views", "verify", "full")
 COPY, OTHER = "R0004", "R0060"
-
-
-def commandline(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "copytrace"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == code and "Traceback" not in done.stderr, done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +125,171 @@ def test_history_changes_no_answer(engine: Engine, folder: Path, tmp_path: Path,
         assert collection.check() == []
     for mode in ("verify", "full"):
         assert answers(path, engine, folder, mode) == answers(references, engine, folder, mode)
+
+
+def test_on_the_command_line_a_collection_is_as_good_as_its_pictures(folder: Path, tmp_path: Path) -> None:
+    for name, references in (("a", "references"), ("b", "refs.ct")):
+        done = run(
+            *("match", folder / "queries", folder / references, "-o", tmp_path / f"{name}.csv", "--mode", "full"),
+            *("--evidence", tmp_path / f"{name}.jsonl", "--report", tmp_path / f"{name}.html"),
+        )
+        assert "local index flat: " in done.stderr and " MiB" in done.stderr
+        candidates = tmp_path / "candidates.csv"
+        candidates.write_text(f"query_id,reference_id,score\nmirrored,{COPY},1\nstrange,blank,2\nnothing,{OTHER},3\n")
+        place = folder / references
+        run("verify", folder / "queries", place, "--pairs", candidates, "-o", tmp_path / f"{name}-verified.csv")
+    for name in (".csv", ".jsonl", ".html", "-verified.csv"):
+        assert (tmp_path / f"a{name}").read_bytes() == (tmp_path / f"b{name}").read_bytes() != b""
+    inside = folder / "refs.ct" / "catalogue.sqlite"
+    done = run("match", folder / "queries", folder / "refs.ct", "-o", inside, code=1)
+    assert len(done.stderr.splitlines()) == 1 and "is read by this command" in done.stderr
+
+
+@pytest.fixture
+def some(folder: Path, tmp_path: Path) -> Path:
+    """Six pictures, among them the copied ones."""
+    pictures = tmp_path / "some"
+    pictures.mkdir()
+    for path in sorted((folder / "references").iterdir())[:5]:
+        shutil.copy(path, pictures)
+    for name in (COPY, OTHER):
+        shutil.copy(PHOTOS / "references" / f"{name}.jpg", pictures)
+    return pictures
+
+
+def test_references_without_features(some: Path, folder: Path, tmp_path: Path, engine: Engine) -> None:
+    """Views need none; verification is refused, or, by pairs, asks for those of its candidates; adding again brings them."""
+    path = tmp_path / "refs.ct"
+    assert engine.add_source(some, path, features=False).added == 6
+    assert engine.add_source(some, path).unchanged == 6  # as the collection does
+    found = answers(path, engine, folder, "views")
+    assert found == [
+        query for query in found if all(match.evidence.reference_size == (0, 0) for match in query.matches)
+    ]
+    assert all(Evidence.from_json(m.evidence.to_json()) == m.evidence for query in found for m in query.matches)
+    expected = answers(some, engine, folder, "views")
+    assert [[(m.reference_id, m.score) for m in q.matches] for q in found] == [
+        [(m.reference_id, m.score) for m in q.matches] for q in expected
+    ]
+    with pytest.raises(MatchError, match=r"6 of 6 references have no features, the first is .*--features"):
+        Matcher(path, engine=engine)
+    one = sorted(some.iterdir())[0]
+    result = engine.add_source(one, path, features=True, metadata={one.stem: {"owner": "me"}})
+    assert (result.added, result.replaced, result.unchanged) == (0, 1, 0)
+    with pytest.raises(MatchError, match="5 of 6 references have no features"):
+        Matcher(path, "full", engine=engine)
+    with Collection.open(path) as collection:
+        only = References.of_collection(collection, only={one.stem})
+        assert collection.find([one.stem])[one.stem].metadata == {"owner": "me"}
+    pairs = [("pasted", one.stem)]
+    verified = list(Matcher(only, engine=engine).verify_source(open_source(folder / "queries"), pairs))
+    assert [match.reference_id for match in verified[0].matches] == [one.stem]
+    result = engine.add_source(some, path)
+    assert (result.added, result.replaced, result.unchanged) == (0, 5, 1)
+    with Collection.open(path) as collection:
+        assert collection.find([one.stem])[one.stem].metadata == {"owner": "me"} and collection.check() == []
+    assert answers(path, engine, folder) == answers(some, engine, folder)
+    with pytest.raises(CollectionError, match="keeps local features"):
+        engine.add_source(some, path, features=False)
+
+
+def test_what_does_not_go_together_is_refused(some: Path, folder: Path, tmp_path: Path, engine: Engine) -> None:
+    path = tmp_path / "refs.ct"
+    engine.add_source(some, path)
+    other = Engine(small_bundle(tmp_path / "small"))
+    with pytest.raises(CollectionError, match="another space"):
+        Matcher(path, engine=other)
+    with pytest.raises(CollectionError, match="another precision: int8, not float32"):
+        Matcher(path, engine=Engine(precision="float32"))
+    with Collection.open(path, write=True) as collection:
+        rows = np.ones((1, collection.dimension), np.float32)
+        form, data = collection.find([COPY])[COPY], dict(collection.blobs(FEATURES, [COPY]))[COPY]
+        assert data is not None and set(form.blobs) == {FEATURES, THUMBNAIL}
+        newer = {FEATURES: [data._replace(version=99)], THUMBNAIL: [data]}
+        collection.add(["newer"], rows, blobs=newer)
+    with pytest.raises(MatchError, match="1 of 7 references have features of another form, the first is 'newer'"):
+        Matcher(path, engine=engine)
+    with Collection.open(path, write=True) as collection:
+        collection.replace(["newer"], rows, blobs={FEATURES: [data._replace(data=b"junk")], THUMBNAIL: [data]})
+    with pytest.raises(CollectionError, match="the features of 'newer': 4 bytes are no local features"):
+        Matcher(path, "full", engine=engine)
+    with Collection.open(path, write=True) as collection:
+        collection.remove(collection.ids)
+    with pytest.raises(CollectionError, match="has none of the references"):
+        Matcher(path, engine=engine)
+    for mode in MODES:
+        done = run("match", folder / "queries", path, "-o", tmp_path / "m.csv", "--mode", mode, code=1)
+        assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: ")
+
+
+def test_a_damaged_feature_is_named_and_never_served(some: Path, folder: Path, tmp_path: Path, engine: Engine) -> None:
+    path = tmp_path / "refs.ct"
+    engine.add_source(some, path)
+    (segment,) = path.glob("blobs-*.segment")
+    data = bytearray(segment.read_bytes())
+    data[5000] ^= 1
+    segment.write_bytes(data)
+    with pytest.raises(CollectionError, match=r"the (features|thumbnail) of '.*' are damaged; see collection check"):
+        answers(path, engine, folder)
+    with Collection.open(path) as collection:
+        assert len(collection.check()) == 1
+
+
+def test_a_bundle_without_matching_files_says_so(some: Path, tmp_path: Path) -> None:
+    engine, notes = Engine(small_bundle(tmp_path / "small")), list[str]()
+    engine.add_source(some, tmp_path / "refs.ct")
+    for mode in MODES:
+        matcher = Matcher(tmp_path / "refs.ct", mode, engine=engine, announce=notes.append)  # type: ignore[arg-type]
+        assert matcher.match([some / f"{COPY}.jpg"])[0][0].reference_id == COPY
+    assert sum("no constants of matching" in note for note in notes) == 3
+
+
+def test_other_constants_are_noticed(some: Path, tmp_path: Path) -> None:
+    bundle = small_bundle(tmp_path / "small")
+    Engine(bundle).add_source(some, tmp_path / "refs.ct")
+    table = json.loads(Bundle().matching_file("constants")[0].read_text())
+    (tmp_path / "c.json").write_text(json.dumps(table | {"penalties": {"whole": 0, "turn": 1, "region": 1}}))
+    notes: list[str] = []
+    Matcher(tmp_path / "refs.ct", engine=Engine(bundle), announce=notes.append)
+    assert not [note for note in notes if "have changed" in note]
+    set_matching(bundle, {"constants": tmp_path / "c.json"})
+    Matcher(tmp_path / "refs.ct", engine=Engine(bundle), announce=notes.append)
+    assert len([note for note in notes if "have changed" in note]) == 1
+    Engine(bundle).add_source(some, tmp_path / "refs.ct")
+    notes.clear()
+    Matcher(tmp_path / "refs.ct", engine=Engine(bundle), announce=notes.append)
+    assert notes == []
+
+
+def number_of(path: Path) -> int:
+    """How many references there are; 0 while there is no collection yet."""
+    try:
+        with Collection.open(path) as collection:
+            return len(collection)
+    except CollectionError:
+        return 0
+
+
+def test_killed_while_adding(tmp_path: Path, engine: Engine) -> None:
+    """What is there is whole and can be matched; the same command goes on."""
+    photos, path = tmp_path / "photos", tmp_path / "refs.ct"
+    photos.mkdir()
+    for number, file in enumerate(sorted((PHOTOS / "references").glob("*.jpg"))[:120]):
+        shutil.copy(file, photos / f"{number:03d}.jpg")
+    for _ in range(2):
+        before = number_of(path)
+        process = subprocess.Popen(
+            [str(Path(sys.executable).parent / "copytrace"), "collection", "add", str(path), str(photos)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while process.poll() is None and number_of(path) <= before:
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        with Collection.open(path, write=True) as collection:
+            assert collection.check() == [] and before < len(collection)
+            kept = collection.ids
+        for name in kept[:: max(1, len(kept) // 3)]:
+            best = Matcher(path, engine=engine).match([photos / f"{name}.jpg"])[0][0]
+            assert best.reference_id == name and best.probability > 0.9

@@ -23,6 +23,7 @@ from copytrace.engine.references import References
 
 from .attack_set import Query, make_queries
 from .match_model import calibration_error, fit
+from .matching_files import save_fitted
 
 GRID = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 TOLERANCE = 0.001
@@ -89,14 +90,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("references", type=Path, help="Photographs: a folder, a tar or a list of paths.")
     parser.add_argument("others", type=Path, help="Other photographs, none of them among the references.")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="A file, or the bundle to fit and to put it in."
+    )
     parser.add_argument("--queries", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    engine, source = Engine(), open_source(args.references)
+    engine = Engine(args.output) if args.output.is_dir() else Engine()
+    source = open_source(args.references)
     queries = list(make_queries(source, args.queries, args.seed, open_source(args.others)))
     constants, error = fit_constants(References.of(engine.embedder, source), queries, engine)
-    constants.save(args.output)
+    save_fitted(args.output, "constants", constants.save)
     print(f"penalties {dict(constants.penalties)}; calibration error on a held-back half {error:.4f}")
     for name, views, verify in zip(TERMS, constants.views.weights, constants.verify.weights, strict=True):
         print(f"{name:<18} {views:8.3f} {verify:8.3f}")

@@ -16,6 +16,7 @@ from copytrace.engine.match.recall import PRODUCT_BYTES, Quantisers
 from copytrace.engine.read import Source, open_source
 
 from .attack_set import load
+from .matching_files import save_fitted
 
 ITERATIONS = 12
 PER_CENTROID = 64  # training rows; more change little
@@ -45,13 +46,13 @@ def make_quantisers(rows: NDArray[np.uint8], lists: list[int], seed: int = 0) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photographs", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="A file, or the bundle to put them in.")
     parser.add_argument("--count", type=int, default=2500, help="photographs looked at")
     parser.add_argument("--lists", type=int, nargs="+", default=[256, 1024, 4096])
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     rows = sample_rows(open_source(args.photographs), args.count, args.seed)
-    make_quantisers(rows, args.lists, args.seed).save(args.output)
+    save_fitted(args.output, "quantisers", make_quantisers(rows, args.lists, args.seed).save)
     print(f"{len(rows)} local features, lists {args.lists}: {args.output}")
 
 

@@ -1,7 +1,7 @@
 """Parts of a bundle fitted anew: projection, bank, normalisation constants; and bundles joined to one."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from copytrace.engine import BadImageError, Bundle
 from copytrace.engine.bundle_embedder import BundleEmbedder
 from copytrace.engine.describe import reference as describe
+from copytrace.engine.manifest import MatchingFile
 from copytrace.engine.pipeline import Pipeline
 from copytrace.engine.read import Source, open_source
 from copytrace.export.bundle import BundleParts, NetworkParts, parts_of, write_bundle
@@ -89,6 +90,7 @@ def combine(
         eigenvalues=eigenvalues,
         bank=components[:1],
         normalisation=CONSTANTS,
+        matching=_matching(members),
         origin={
             "made_by": "copytrace train combine",
             "ensemble": [{"name": member.name, "origin": member.origin} for member in members],
@@ -113,6 +115,14 @@ def combine(
 
 def _networks(members: Iterable[BundleParts]) -> Iterator[NetworkParts]:
     return (network for member in members for network in member.networks)
+
+
+def _matching(members: Iterable[BundleParts]) -> Mapping[MatchingFile, Path]:
+    """Quantisers, which know no network, of the first member that has some; constants of matching fit their own one only."""
+    for member in members:
+        if "quantisers" in member.matching:
+            return {"quantisers": member.matching["quantisers"]}
+    return {}
 
 
 def _names(names: Sequence[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """What a bundle says of itself: the typed model of ``manifest.json`` and its reading."""
 
-from .model import FORMAT, MANIFEST, FileEntry, Manifest, NetworkEntry, Precision
+from .model import FORMAT, MANIFEST, FileEntry, Manifest, MatchingFile, NetworkEntry, Precision
 from .network_file import NetworkFile
 from .reading import check_manifest, read_manifest
 
@@ -9,6 +9,7 @@ __all__ = [
     "MANIFEST",
     "FileEntry",
     "Manifest",
+    "MatchingFile",
     "NetworkEntry",
     "NetworkFile",
     "Precision",

@@ -11,7 +11,8 @@
     normalisation        {method, beta: {"1": ..., "2": ...}, cosines, directions}
     score_normalisation  {alpha, n}, or null: none; constants of pairs' scores
     thresholds           {purpose: score}; a pair with at least this score counts as a copy
-    match                constants of the matching stage, as it defines them, or null
+    matching             {"constants": {file, sha256}, "quantisers": {file, sha256}}, either or none: what is fitted for the
+                         second look (a .json) and for local recall (an .npz); what is missing, the default bundle gives
     origin               where weights, projection and bank come from
     quality              measured figures
 
@@ -37,6 +38,7 @@ Batch = Annotated[int, Field(ge=1, le=4096)]
 Beta = Annotated[float, Field(ge=0, le=1000)]
 Betas = Annotated[dict[Literal["1", "2"], Beta], Field(min_length=2)]
 """The constant of each method."""
+MatchingFile = Literal["constants", "quantisers"]
 Precisions = Annotated[dict[Precision, "FileEntry"], Field(min_length=1)]
 
 
@@ -101,18 +103,20 @@ class Manifest(Entry):
     normalisation: NormalisationEntry
     score_normalisation: ScoreNormalisationEntry | None = None
     thresholds: dict[Text, float] = Field(default_factory=dict)
-    match: dict[str, JsonValue] | None = None
+    matching: dict[MatchingFile, FileEntry] = Field(default_factory=dict)
     origin: dict[str, JsonValue] = Field(default_factory=dict)
     quality: dict[str, JsonValue] = Field(default_factory=dict)
 
     @property
     def files(self) -> list[FileEntry]:
         """Every file, in the order of the manifest."""
-        return [
-            *(file for network in self.networks for file in network.precisions.values()),
-            self.projection,
-            self.bank,
-        ]
+        return [*self.descriptor_files, *self.matching.values()]
+
+    @property
+    def descriptor_files(self) -> list[FileEntry]:
+        """Those that descriptors depend on."""
+        networks = (file for network in self.networks for file in network.precisions.values())
+        return [*networks, self.projection, self.bank]
 
     @property
     def precisions(self) -> list[Precision]:

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from copytrace.engine import DEFAULT_BUNDLE, Bundle
 from copytrace.engine.cli.options import path
+from copytrace.engine.manifest import MatchingFile
 
 app = typer.Typer(no_args_is_help=True, help="Show what is in a bundle, or rewrite one of an older format.")
 
@@ -34,7 +35,10 @@ def upgrade(
     folder: Annotated[Path, typer.Argument(help="A bundle.", parser=path)],
     as_json: AsJson = False,
 ) -> None:
-    """Rewrite a bundle's manifest in the newest format. Its other files and its descriptors stay what they are."""
+    """Rewrite a bundle's manifest in the newest format. Its other files and its descriptors stay what they are.
+
+    A matching.json and a quantisers.npz that lie in the folder become part of the bundle.
+    """
     from ..bundle import upgrade as rewrite
 
     manifest = rewrite(folder)
@@ -47,6 +51,7 @@ def _as_dict(bundle: Bundle) -> dict[str, Any]:
         "bundle": str(bundle.path),
         "space": bundle.space,
         "recipe": bundle.recipe,
+        "matching": bundle.matching,
         "bytes": sum((bundle.path / entry.file).stat().st_size for entry in bundle.manifest.files),
         "manifest": bundle.manifest.model_dump(),
     }
@@ -68,6 +73,8 @@ def _as_text(bundle: Bundle) -> str:
     if manifest.score_normalisation is not None:
         lines.append(f"scores: alpha {manifest.score_normalisation.alpha:g}, n {manifest.score_normalisation.n}")
     lines += [f"threshold {name}: {score:g}" for name, score in manifest.thresholds.items()]
-    if manifest.match is not None:
-        lines.append("match: " + ", ".join(manifest.match))
-    return "\n".join([*lines, f"space {bundle.space}", f"recipe {bundle.recipe}"])
+    for name in get_args(MatchingFile):
+        own = manifest.matching.get(name)
+        lines.append(f"{name} of matching: {'those of the default bundle' if own is None else own.file}")
+    hashes = {"space": bundle.space, "recipe": bundle.recipe, "matching": bundle.matching}
+    return "\n".join([*lines, *(f"{name} {value}" for name, value in hashes.items())])
