@@ -20,10 +20,11 @@ from .api import Engine
 from .bundle import Bundle
 from .collection import Collection
 from .errors import BadImageError, MatchError
+from .local_recall import LocalRecall
 from .match.aligned import NOTHING, align
 from .match.constants import MatchConstants
 from .match.probability import PairFeatures
-from .match.recall import LocalIndex, Quantisers, memory_bytes, most_voted
+from .match.recall import Quantisers
 from .match.regions import MOST_REGIONS
 from .match.verification import NONE, Verification
 from .match.verify import Verifier
@@ -45,7 +46,6 @@ CANDIDATES = 10
 VOTED = 3
 _CHANCES = 1
 """Views pay for their number by a penalty; a pair's score then depends on no other candidate."""
-_INDEXED = 1024  # references whose features are added to an index at a time
 _GROUP = 32  # queries searched at a time: the search reads all references once for them
 
 
@@ -96,7 +96,17 @@ class Matcher:
         self._pictures = pictures
         self._candidates = candidates
         self._voted = voted
-        self.index = self._local_index(announce) if mode == "full" and voted else None
+        self._recall = self._local_recall(announce) if mode == "full" and voted else None
+
+    def update(self, collection: Collection) -> None:
+        """Go by what a collection, the one matched with so far, holds now; only what came and went is looked at for votes.
+
+        Not while another thread matches. Raises: CollectionError; MatchError where local features are missing.
+        """
+        references = references_at(self._embedder, collection, local=self.mode != "views")
+        if self._recall is not None:
+            self._recall.update(references)
+        self.references = references
 
     def match(self, images: GivenImage | Iterable[GivenImage]) -> list[list[Match]]:
         """Paths, encoded images or pixels (uint8 RGB [H, W, 3] or grey [H, W]) -> the matches of each, the likeliest first.
@@ -180,8 +190,8 @@ class Matcher:
         """The numbers of the references to look at."""
         similarity, _ = self._similarities(query, nearest)
         chosen = nearest[np.argsort(-similarity, kind="stable")[: self._candidates]].tolist()
-        if self.index is not None and query.features is not None:
-            chosen += [n for n in most_voted(self.index.votes(query.features), self._voted) if n not in chosen]
+        if self._recall is not None and query.features is not None:
+            chosen += [n for n in self._recall.most_voted(query.features, self._voted) if n not in chosen]
         return [int(number) for number in chosen]
 
     def _similarities(
@@ -237,14 +247,9 @@ class Matcher:
             wanted.setdefault(query, []).append(number)
         return wanted
 
-    def _local_index(self, announce: Callable[[str], None]) -> LocalIndex:
-        features, rows = self.references.features, self.references.rows
-        index = LocalIndex(rows, Quantisers.load(self.engine.bundle.matching_file("quantisers")[0]))
-        size = memory_bytes(rows) / (1 << 20)
-        announce(f"local index {index.kind}: {rows:,} features of {len(features):,} references, {size:,.1f} MiB")
-        for numbers in chunks_of(range(len(features)), _INDEXED):
-            index.add(numbers, [features[number] for number in numbers])
-        return index
+    def _local_recall(self, announce: Callable[[str], None]) -> LocalRecall:
+        quantisers = Quantisers.load(self.engine.bundle.matching_file("quantisers")[0])
+        return LocalRecall(self.references, quantisers, announce)
 
 
 def _notes(bundle: Bundle, recorded: str | None) -> Iterator[str]:

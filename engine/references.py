@@ -36,7 +36,8 @@ class References:
 
     Attributes: ``ids``, ``descriptors``, ``features`` and ``thumbnails`` (both empty without local features), ``rows`` of local
     features in all, ``sizes`` (width, height) of the images, (0, 0) where that is not known, ``failed``, those that could not
-    be used, ``matching``, the hash of the constants and quantisers that a collection was last added to with.
+    be used, ``numbers`` int64 [N], which a collection never gives to another reference, ``matching``, the hash of the constants
+    and quantisers that a collection was last added to with.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class References:
         thumbnails: Numbered[Grey] = (),
         *,
         rows: int = 0,
+        numbers: NDArray[np.int64] | None = None,
         matching: str | None = None,
         failed: Iterable[BadImage] = (),
     ) -> None:
@@ -57,6 +59,7 @@ class References:
         self.features = features
         self.thumbnails = thumbnails
         self.rows = rows
+        self.numbers = np.arange(len(ids)) if numbers is None else numbers
         self.matching = matching
         self.failed = list(failed)
         self._numbers = {name: number for number, name in enumerate(self.ids)}
@@ -128,6 +131,7 @@ class References:
             Stored(blobs[FEATURES], numbers, features_from_bytes),
             Stored(blobs[THUMBNAIL], numbers, thumbnail_from_bytes),
             rows=row_count(blobs[FEATURES], numbers),
+            numbers=blobs[FEATURES].references[numbers],
             matching=matching,
         )
 

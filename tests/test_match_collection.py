@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from copytrace.engine import Bundle, Collection, CollectionError, Engine, MatchError
+from copytrace.engine.match import recall
 from copytrace.engine.match.evidence import Evidence
 from copytrace.engine.match.features import extract
 from copytrace.engine.match.stored import (
@@ -293,3 +294,37 @@ def test_killed_while_adding(tmp_path: Path, engine: Engine) -> None:
         for name in kept[:: max(1, len(kept) // 3)]:
             best = Matcher(path, engine=engine).match([photos / f"{name}.jpg"])[0][0]
             assert best.reference_id == name and best.probability > 0.9
+
+
+@pytest.mark.parametrize(("flat_rows", "builds"), [(recall.FLAT_ROWS, 1), (700, 1), (2000, 2)])
+def test_a_matcher_follows_its_collection(
+    flat_rows: int,
+    builds: int,
+    some: Path,
+    folder: Path,
+    tmp_path: Path,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After others were added and removed it answers as a new one does; its index is built anew only where the rule, which
+    goes by the number of features, wants another kind."""
+    monkeypatch.setattr(recall, "FLAT_ROWS", flat_rows)
+    path, built = tmp_path / "refs.ct", list[str]()
+    engine.add_source(some, path)
+    queries = open_source(folder / "queries")
+    with Collection.open(path) as reader:
+        matcher = Matcher(reader, "full", engine=engine, announce=built.append)
+        engine.add_source(folder / "references", path)
+        with Collection.open(path, write=True) as collection:
+            collection.remove([COPY, "tiny"])
+            left = len(collection)
+        assert matcher.match([some / f"{COPY}.jpg"])[0][0].reference_id == COPY  # as it was when the matcher was made
+        matcher.update(reader)
+        assert len(matcher.references) == left
+        assert list(matcher.match_source(queries)) == answers(path, engine, folder)
+        engine.add_source(some, path)
+        with Collection.open(path, write=True) as collection:
+            collection.remove([name for name in collection.ids if not (some / f"{name}.jpg").exists()][:14])
+        matcher.update(reader)
+        assert list(matcher.match_source(queries)) == answers(path, engine, folder)
+    assert len(built) >= builds if builds > 1 else len(built) == 1

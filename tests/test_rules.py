@@ -66,6 +66,7 @@ def test_engine_imports_follow_the_rules(path: Path) -> None:
                 "scoring",
                 "gathering",
                 "alike",
+                "local_recall",
                 "matching",
                 "matches",
                 "pictures",

@@ -16,7 +16,8 @@ Bytes = NDArray[np.uint8]
 class Blobs:
     """The blobs of one kind at one moment; later changes and compaction do not touch it.
 
-    ``ids`` [N]; ``lengths`` int64 [N], bytes of each, -1 where a reference has none; ``versions`` int64 [N] likewise.
+    ``ids`` [N]; ``lengths`` int64 [N], bytes of each, -1 where a reference has none; ``versions`` int64 [N] likewise, and
+    ``references``, the reference's number, which no other ever gets.
     ``blobs[i]`` reads one, None where there is none.
     """
 
@@ -27,6 +28,7 @@ class Blobs:
         self.path = path
         self.kind = kind
         self.ids = ids
+        self.references = table[:, 0]
         self.versions = table[:, 1]
         self.lengths = table[:, 4]
         self._table = table

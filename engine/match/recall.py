@@ -76,6 +76,13 @@ def memory_bytes(rows: int) -> int:
     return rows * ((DESCRIPTOR if rows < PRODUCT_ROWS else PRODUCT_BYTES) + 8)
 
 
+def index_kind(rows: int, quantisers: Quantisers) -> str:
+    """The kind of index for so many rows, in faiss's words; nothing else decides it."""
+    if rows <= FLAT_ROWS:
+        return "flat"
+    return f"IVF{quantisers.choose(rows)},{'SQ8' if rows < PRODUCT_ROWS else f'PQ{PRODUCT_BYTES}'}"
+
+
 class LocalIndex:
     """Local features of references, numbered by whoever adds them, to vote for.
 
@@ -87,13 +94,11 @@ class LocalIndex:
         self._faiss = optional_module("faiss", "cpu", "gpu")
         self._threads = threads
         self._probes = probes
+        self.kind = index_kind(rows, quantisers)
         if rows <= FLAT_ROWS:
-            self.kind = "flat"
             self._index = self._flat()
         else:
-            lists = quantisers.choose(rows)
-            self.kind = f"IVF{lists},{'SQ8' if rows < PRODUCT_ROWS else f'PQ{PRODUCT_BYTES}'}"
-            self._index = self._lists(quantisers, lists, product=rows >= PRODUCT_ROWS)
+            self._index = self._lists(quantisers, quantisers.choose(rows), product=rows >= PRODUCT_ROWS)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)

@@ -1,0 +1,56 @@
+"""Joins references and votes: an index of their local features, which follows a collection without being built anew."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .match.features import LocalFeatures
+from .match.recall import LocalIndex, Quantisers, index_kind, memory_bytes, most_voted
+from .pipeline import chunks_of
+from .references import References
+
+_ADDED = 1024  # references whose features are added at a time
+
+
+class LocalRecall:
+    """What local features of references vote for. announce: is told the size of an index before it is built.
+
+    Features stand under numbers that no other reference ever gets; votes and ties go by the order of ids. So an index that
+    followed its collection answers as one made of it as it is now.
+    """
+
+    def __init__(self, references: References, quantisers: Quantisers, announce: Callable[[str], None]) -> None:
+        self._quantisers = quantisers
+        self._announce = announce
+        self._numbers = references.numbers
+        self.index = self._built(references)
+
+    def update(self, references: References) -> None:
+        """Follow a collection to another moment: what has gone is removed, what is new added. Only where so much came or went
+        that the rule asks for an index of another kind is it built anew."""
+        if index_kind(references.rows, self._quantisers) != self.index.kind:
+            self.index = self._built(references)
+        else:
+            new = np.flatnonzero(~np.isin(references.numbers, self._numbers)).tolist()
+            features = [references.features[row] for row in new]  # all are read before anything is changed
+            self.index.remove(np.setdiff1d(self._numbers, references.numbers).tolist())
+            self.index.add(references.numbers[new].tolist(), features)
+        self._numbers = references.numbers
+
+    def most_voted(self, query: LocalFeatures, count: int) -> list[int]:
+        """The ``count`` references with the most votes, best first, as rows in the order of ids."""
+        votes = self.index.votes(query)
+        order = np.argsort(self._numbers)
+        owners = np.fromiter(votes, np.int64, len(votes))
+        rows = order[np.searchsorted(self._numbers, owners, sorter=order)].tolist()
+        return most_voted(dict(zip(rows, votes.values(), strict=True)), count)
+
+    def _built(self, references: References) -> LocalIndex:
+        index = LocalIndex(references.rows, self._quantisers)
+        count, size = len(references), memory_bytes(references.rows) / (1 << 20)
+        self._announce(
+            f"local index {index.kind}: {references.rows:,} features of {count:,} references, {size:,.1f} MiB"
+        )
+        for rows in chunks_of(range(count), _ADDED):
+            index.add(references.numbers[rows].tolist(), [references.features[row] for row in rows])
+        return index
