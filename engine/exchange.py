@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .alike import FEATURES, open_collection
-from .collection import Collection, check_id
+from .collection import Blob, Blobs, Collection, check_id
 from .errors import CollectionError
 from .outputs import DESCRIPTORS, check_output
 from .store import DescriptorFile, open_descriptors, write_descriptors
+from .stored_looks import KINDS, check_bytes
 
 _ROWS = 4096
 _KEPT = ("space", "recipe", "bundle", "bundle_name", "precision", "output", "version")
@@ -34,23 +35,33 @@ class Imported:
 def export_descriptors(collection: Collection, path: str | os.PathLike[str]) -> int:
     """Write all references to a descriptor file, in the order of ids; returns how many.
 
-    The rows are those of the whole pictures; other views and blobs stay behind. Beside them: ``sha256`` (empty where unknown),
-    ``size`` (-1 where unknown) and ``metadata`` (JSON).
+    The rows are those of the whole pictures; other views, and blobs that matching does not know, stay behind. Beside them:
+    ``sha256`` (empty where unknown), ``size`` (-1 where unknown), ``metadata`` (JSON) and, where any has them, the bytes of
+    ``features`` and ``thumbnail`` (empty where one has none).
     Raises: CollectionError; StoreError.
     """
     path = Path(path)
     check_output(path, DESCRIPTORS, collection.path.iterdir())
-    references, descriptors = collection.contents()
+    references, descriptors, blobs = collection.everything(KINDS)
     columns: dict[str, list[str] | NDArray[np.int64]] = {
         "sha256": [reference.sha256 or "" for reference in references],
         "size": np.asarray([-1 if r.size is None else r.size for r in references], np.int64),
         "metadata": [json.dumps(reference.metadata, ensure_ascii=False) for reference in references],
     }
     attributes: dict[str, str | int] = {**collection.attributes, "role": "reference"}
-    write_descriptors(
-        path, descriptors.blocks(), (len(references), collection.dimension), [], attributes, columns=columns
-    )
+    stored = {
+        kind: (form, _blob_parts(blobs[kind], form)) for kind, form in KINDS.items() if form in blobs[kind].versions
+    }
+    shape = len(references), collection.dimension
+    write_descriptors(path, descriptors.blocks(), shape, [], attributes, columns=columns, blobs=stored)
     return len(references)
+
+
+def _blob_parts(blobs: Blobs, form: int) -> Iterator[list[bytes]]:
+    """The bytes of those that have this form."""
+    for start in range(0, len(blobs), _ROWS):
+        some = (blobs[number] for number in range(start, min(start + _ROWS, len(blobs))))
+        yield [blob.data if blob is not None and blob.version == form else b"" for blob in some]
 
 
 def import_descriptors(
@@ -65,9 +76,11 @@ def import_descriptors(
     with open_descriptors(path, "reference") as file:
         attributes = _attributes(file)
         _check_rows(file)
+        kinds = _check_blobs(file)
+        properties = {FEATURES: len(kinds) == len(KINDS)}
         dimension = file.descriptors.shape[1]
-        with open_collection(collection, dimension, attributes, properties={FEATURES: False}) as target:
-            rows = _FileRows(file, target)
+        with open_collection(collection, dimension, attributes, properties=properties) as target:
+            rows = _FileRows(file, target, kinds)
             if rows.changed and not replace:
                 more = f" and {len(rows.changed) - 1} more" if len(rows.changed) > 1 else ""
                 raise CollectionError(
@@ -83,11 +96,12 @@ def import_descriptors(
 class _FileRows:
     """The rows of a descriptor file, compared with those of the collection that they are to go into."""
 
-    def __init__(self, file: DescriptorFile, target: Collection) -> None:
+    def __init__(self, file: DescriptorFile, target: Collection, kinds: list[str]) -> None:
         self.added = 0
         self.changed: set[str] = set()
         self._file = file
         self._target = target
+        self._kinds = kinds
         self._columns = {name: file.column(name) for name in ("sha256", "size", "metadata")}
         references, kept = target.contents()
         self._known = {reference.id: reference.metadata for reference in references}
@@ -104,6 +118,10 @@ class _FileRows:
         ids, rows = _block(self._file, start)
         new = [i for i, name in enumerate(ids) if name not in self._known or name in self.changed]
         names = [ids[i] for i in new]
+        bytes_of = {kind: self._file.blobs(kind, start, start + len(ids)) for kind in self._kinds}
+        blobs = {
+            kind: [Blob(KINDS[kind], data[i]) if data[i] else None for i in new] for kind, data in bytes_of.items()
+        }
         try:
             self._target.add(
                 names,
@@ -111,6 +129,7 @@ class _FileRows:
                 sha256=[self._value("sha256", start + i) or None for i in new],
                 sizes=[None if (size := self._value("size", start + i)) is None or size < 0 else size for i in new],
                 metadata=[self._metadata(start + i) for i in new],
+                blobs=blobs,
                 replace=True,
             )
         except ValueError as error:
@@ -151,6 +170,20 @@ def _check_rows(file: DescriptorFile) -> None:
             raise CollectionError(f"{file.path}: the descriptor of {ids[bad[0]]!r} has NaN or infinite values")
         for name in ids:
             check_id(name)
+
+
+def _check_blobs(file: DescriptorFile) -> list[str]:
+    """The kinds of what the second look needs that are there. Raises: CollectionError for what is none, or of another form."""
+    kinds = []
+    for kind, form in KINDS.items():
+        version = file.blob_version(kind)
+        if version not in (None, form):
+            raise CollectionError(f"{file.path}: its {kind} are of form {version}, this copytrace makes {form}")
+        for start in range(0, 0 if version is None else len(file.ids), _ROWS):
+            for name, data in zip(file.ids[start : start + _ROWS], file.blobs(kind, start, start + _ROWS), strict=True):
+                check_bytes(f"{file.path}: {name!r}", kind, data)
+        kinds += [] if version is None else [kind]
+    return kinds
 
 
 def _attributes(file: DescriptorFile) -> dict[str, str]:

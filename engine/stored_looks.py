@@ -18,6 +18,7 @@ from .match.stored import (
     feature_count,
     features_from_bytes,
     features_to_bytes,
+    thumbnail_from_bytes,
     thumbnail_to_bytes,
 )
 from .pictures import Picture
@@ -38,6 +39,15 @@ def stored_looks(pictures: Sequence[Picture]) -> dict[str, list[Blob | None]]:
         kind: [None if data is None else Blob(KINDS[kind], data) for data in column]
         for kind, column in ((FEATURES, features), (THUMBNAIL, thumbnails))
     }
+
+
+def check_bytes(owner: str, kind: str, data: bytes) -> None:
+    """Raises: CollectionError unless these bytes, if there are any, are what a reference has of this kind."""
+    try:
+        if data:
+            features_from_bytes(data) if kind == FEATURES else thumbnail_from_bytes(data)
+    except MatchError as error:
+        raise CollectionError(f"{owner}: {error}") from None
 
 
 def check_stored(blobs: dict[str, Blobs], numbers: NDArray[np.int64]) -> None:

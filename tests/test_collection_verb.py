@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from copytrace.engine import (
     BadImageError,
@@ -223,7 +224,7 @@ def test_a_collection_of_another_kind_is_refused(files: Path, photos: Path, tmp_
     assert not (tmp_path / "new.ct").exists()
 
 
-def test_export_and_import_keep_everything_but_views_and_blobs(files: Path, tmp_path: Path) -> None:
+def test_export_and_import_keep_everything_but_views(files: Path, tmp_path: Path) -> None:
     with Collection.open(files / "refs.ct") as collection:
         collection.backup(tmp_path / "a.ct")
     with Collection.open(tmp_path / "a.ct", write=True) as a:
@@ -250,6 +251,39 @@ def test_export_and_import_keep_everything_but_views_and_blobs(files: Path, tmp_
         assert file["ids"].asstr()[:].tolist()[:200] == made["ids"].asstr()[:].tolist()
         assert file["descriptors"][4:200].tobytes() == made["descriptors"][4:].tobytes()
         assert file.attrs["role"] == "reference"
+
+
+def test_local_features_go_along(photos: Path, tmp_path: Path, engine: Engine) -> None:
+    """Through export and import, and in a backup; check looks at them too."""
+    some = [*sorted(photos.iterdir())[:5], tmp_path / "blank.png"]
+    Image.new("L", (90, 90), 128).save(some[-1])
+    (tmp_path / "some.txt").write_text("\n".join(map(str, some)))
+    engine.add_source(tmp_path / "some.txt", tmp_path / "a.ct")
+    with Collection.open(tmp_path / "a.ct", write=True) as a:
+        a.add(["bare"], np.ones((1, DIMENSION)))
+        a.backup(tmp_path / "b.ct")
+        export_descriptors(a, tmp_path / "e.h5")
+        import_descriptors(tmp_path / "e.h5", tmp_path / "c.ct")
+        for name in ("b.ct", "c.ct"):
+            with Collection.open(tmp_path / name) as other:
+                assert other.contents()[0] == a.contents()[0] and other.check() == [] and other.properties["features"]
+                for kind in ("features", "thumbnail"):
+                    blobs = list(other.blobs(kind))
+                    assert blobs == list(a.blobs(kind)) and sum(blob is None for _, blob in blobs) == 1
+    with (
+        h5py.File(tmp_path / "e.h5") as file,
+        h5py.File(tmp_path / "bad.h5", "w") as bad,
+        h5py.File(tmp_path / "newer.h5", "w") as newer,
+    ):
+        for copy in (bad, newer):
+            for name in file:
+                file.copy(name, copy)
+            copy.attrs.update(file.attrs)
+        bad["features"][2] = np.arange(9, dtype=np.uint8)
+        newer["thumbnail"].attrs["version"] = 99
+    for name, word in (("bad", "9 bytes are no local features"), ("newer", "thumbnail are of form 99")):
+        assert word in run("collection", "import", tmp_path / "d.ct", tmp_path / f"{name}.h5", code=1).stderr
+        assert not (tmp_path / "d.ct").exists()
 
 
 def test_files_of_other_writers_are_imported_or_refused(tmp_path: Path) -> None:

@@ -97,6 +97,12 @@ class OpenCollection:
         with self._guard, reporting(self.path):
             return self._snapshot(lambda snapshot: snapshot.with_blobs(wanted))
 
+    def everything(self, kinds: Iterable[str]) -> tuple[list[Reference], Descriptors, dict[str, Blobs]]:
+        """What ``contents`` and ``with_blobs`` give, of one moment."""
+        wanted = list(kinds)
+        with self._guard, reporting(self.path):
+            return self._snapshot(lambda snapshot: (snapshot.references(), *snapshot.with_blobs(wanted)))
+
     def blobs(self, kind: str, ids: Iterable[str] | None = None) -> Iterator[tuple[str, Blob | None]]:
         """(id, blob or None where a reference has none) for these ids, or for all in the order of ids; checksums are compared.
 

@@ -14,8 +14,11 @@ from .hdf5 import new_hdf5
 from .reading import Rows, check_written, find_dataset, open_hdf5, read_attributes_of, read_texts, reading
 
 _TEXT = h5py.string_dtype("utf-8")
+_BYTES = h5py.vlen_dtype(np.uint8)
 _REASONS = np.dtype([("id", _TEXT), ("reason", _TEXT)])
 _SLICE_ROWS = 1 << 15
+BlobParts = tuple[int, Iterable[Sequence[bytes]]]
+"""The version of the form that the bytes have, and consecutive parts of them; none where there is nothing."""
 
 
 def write_descriptors(
@@ -26,11 +29,13 @@ def write_descriptors(
     attributes: Mapping[str, str | int],
     damaged: Sequence[tuple[str, str]] = (),
     columns: Mapping[str, Sequence[str] | NDArray[np.int64]] | None = None,
+    blobs: Mapping[str, BlobParts] | None = None,
 ) -> None:
     """Write a descriptor file whole or not at all.
 
     parts: consecutive (ids, rows [n, D]); shape: (N, D) of all of them together. failed: (id, reason) of images without a row;
-    damaged: of those that are not what they were, with a row or without. columns: more datasets [N], text or int64.
+    damaged: of those that are not what they were, with a row or without. columns: more datasets [N], text or int64. blobs:
+    datasets [N] of bytes.
     Raises: StoreError.
     """
     with new_hdf5(path) as file:
@@ -46,7 +51,19 @@ def write_descriptors(
         for name, values in (columns or {}).items():
             kind = np.int64 if isinstance(values, np.ndarray) else _TEXT
             file.create_dataset(name, (shape[0],), kind, data=values)
+        for name, (version, some) in (blobs or {}).items():
+            _write_blobs(file.create_dataset(name, (shape[0],), _BYTES), version, some)
         file.attrs.update(attributes)
+
+
+def _write_blobs(dataset: h5py.Dataset, version: int, parts: Iterable[Sequence[bytes]]) -> None:
+    dataset.attrs["version"] = version
+    start = 0
+    for part in parts:
+        values = np.empty(len(part), object)
+        values[:] = [np.frombuffer(data, np.uint8) for data in part]
+        dataset[start : start + len(part)] = values
+        start += len(part)
 
 
 def _large_slices(
@@ -113,6 +130,19 @@ class DescriptorFile:
         with reading(self.path):
             numbers: list[int] = dataset[:].tolist()
             return numbers
+
+    def blob_version(self, name: str) -> int | None:
+        """The version of a dataset [N] of bytes, None where there is none of that kind. Raises: StoreError."""
+        dataset = find_dataset(self._file, name, self.path)
+        if dataset is None or dataset.shape != (len(self.ids),) or h5py.check_vlen_dtype(dataset.dtype) != np.uint8:
+            return None
+        with reading(self.path):
+            return int(dataset.attrs["version"])
+
+    def blobs(self, name: str, start: int, stop: int) -> list[bytes]:
+        """Rows start..stop of a dataset of bytes that is there. Raises: StoreError."""
+        with reading(self.path):
+            return [bytes(value) for value in self._file[name][start:stop]]
 
     def __enter__(self) -> "DescriptorFile":
         return self
