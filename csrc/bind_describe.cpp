@@ -17,7 +17,7 @@ std::unique_ptr<Projection> make_projection(const py::array& mean, const py::arr
   const RowsView rows = rows_of(components, "components");
   const float* means = column_of<float>(mean, rows.size, "mean (for components [D, E])");
   const float* values = column_of<float>(eigenvalues, rows.count, "eigenvalues (for components [D, E])");
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   return std::make_unique<Projection>(means, rows.data, values, rows.size, rows.count);
 }
 
@@ -26,14 +26,14 @@ FloatArray project(const Projection& self, const py::array& raw, py::ssize_t thr
   const std::size_t workers = positive(threads, "threads");
   FloatArray out = empty(rows.count, self.outputs());
   float* target = out.mutable_data();
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   self.apply(rows.data, rows.count, target, choose_kernel(isa), workers);
   return out;
 }
 
 std::unique_ptr<Bank> make_bank(const py::array& array) {
   const RowsView rows = rows_of(array, "bank");
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   return std::make_unique<Bank>(rows.data, rows.count, rows.size);
 }
 
@@ -48,7 +48,7 @@ py::tuple nearest(const Bank& self, const py::array& queries, py::ssize_t k, py:
   float* cosine_data = cosines.mutable_data();
   std::int64_t* index_data = indices.mutable_data();
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     self.nearest(rows.data, rows.count, wanted, cosine_data, index_data, choose_kernel(isa), workers);
   }
   return py::make_tuple(cosines, indices);
@@ -65,7 +65,7 @@ FloatArray normalise(const Bank& self, const py::array& queries, int method, flo
   const std::size_t workers = positive(threads, "threads");
   FloatArray out = empty(rows.count, rows.size);
   float* target = out.mutable_data();
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   self.normalise(rows.data, rows.count, how, target, choose_kernel(isa), workers);
   return out;
 }
@@ -77,7 +77,7 @@ py::array_t<double> background_scores(const Bank& self, const py::array& queries
   const std::size_t workers = positive(threads, "threads");
   py::array_t<double> means(static_cast<py::ssize_t>(rows.count));
   double* target = means.mutable_data();
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   self.background_scores(rows.data, rows.count, wanted, target, choose_kernel(isa), workers);
   return means;
 }
@@ -90,7 +90,7 @@ FloatArray project_and_normalise(const Projection& projection, const Bank& bank,
   const std::size_t workers = positive(threads, "threads");
   FloatArray out = empty(rows.count, projection.outputs());
   float* target = out.mutable_data();
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   describe_queries(projection, bank, rows.data, rows.count, how, target, choose_kernel(isa), workers);
   return out;
 }

@@ -19,7 +19,7 @@ namespace {
 
 std::unique_ptr<References> make_references(const py::array& array) {
   const RowsView rows = rows_of(array, "rows");
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   return std::make_unique<References>(rows.data, rows.count, rows.size);
 }
 
@@ -47,7 +47,7 @@ py::tuple columns(const std::vector<FoundPair>& found) {
   std::int64_t* row = rows.mutable_data();
   double* distance = distances.mutable_data();
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     for (std::size_t i = 0; i < found.size(); ++i) {
       query[i] = found[i].query;
       row[i] = found[i].row;
@@ -66,7 +66,7 @@ py::object within(const References& self, const py::array& queries, double limit
   const std::size_t bound = most ? positive(*most, "most") : std::numeric_limits<std::size_t>::max();
   std::optional<std::vector<FoundPair>> found;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     found = self.within(Queries(rows.data, rows.count, rows.size), limit, bound, mask, choose_kernel(isa), workers);
   }
   return found ? py::object(columns(*found)) : py::none();
@@ -75,7 +75,7 @@ py::object within(const References& self, const py::array& queries, double limit
 std::unique_ptr<NearestSearch> make_nearest(const py::array& queries, py::ssize_t k) {
   const RowsView rows = rows_of(queries, "queries");
   const std::size_t wanted = positive(k, "k");
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   return std::make_unique<NearestSearch>(rows.data, rows.count, rows.size, wanted);
 }
 
@@ -85,14 +85,14 @@ void add(NearestSearch& self, const References& references, py::ssize_t first, c
   const std::int64_t* order = column_of<std::int64_t>(ranks, references.count(), "ranks");
   const std::uint8_t* mask = alive_of(alive, references.count());
   const std::size_t workers = positive(threads, "threads");
-  const py::gil_scoped_release release;
+  const WithoutGil release;
   self.add(references, first, order, mask, choose_kernel(isa), workers);
 }
 
 py::tuple result(NearestSearch& self) {
   std::vector<FoundPair> found;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil release;
     found = self.result();
   }
   return columns(found);

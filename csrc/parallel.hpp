@@ -9,12 +9,28 @@
 #include <thread>
 #include <vector>
 
+#include "thread_pool.hpp"
+
 namespace copytrace {
 
 // Threads worth starting: more than there are processors only wait for each other. Small machines are allowed a few
 // more, so that tests can have them anywhere.
 inline std::size_t usable_threads(std::size_t wanted) {
   return std::min(wanted, std::max<std::size_t>(std::thread::hardware_concurrency(), 8));
+}
+
+// Runs `loop` here and on `helpers` more threads, fewer where the system refuses to start one.
+template <typename Loop>
+void run_on_new_threads(std::size_t helpers, const Loop& loop) {
+  std::vector<std::thread> started;
+  started.reserve(helpers);
+  try {
+    while (started.size() < helpers) started.emplace_back(loop);
+  } catch (const std::system_error&) {
+    // No more threads to be had: those that started, and this one, do it all.
+  }
+  loop();
+  for (std::thread& thread : started) thread.join();
 }
 
 // Calls work(begin, end) for consecutive blocks of `block` rows, on up to `threads` threads, fewer where the system
@@ -33,16 +49,12 @@ void parallel_blocks(std::size_t rows, std::size_t block, std::size_t threads, c
       next = blocks;
     }
   };
-  std::vector<std::thread> helpers;
-  const std::size_t wanted = std::min(usable_threads(threads), blocks);
-  helpers.reserve(wanted);
-  try {
-    while (helpers.size() + 1 < wanted) helpers.emplace_back(loop);
-  } catch (const std::system_error&) {
-    // No more threads to be had: those that started, and this one, do it all.
+  const std::size_t workers = std::min(usable_threads(threads), blocks);
+  if (workers <= 1) {
+    loop();
+  } else if (!thread_pool.run(workers - 1, loop)) {
+    run_on_new_threads(workers - 1, loop);
   }
-  loop();
-  for (std::thread& helper : helpers) helper.join();
   if (error) std::rethrow_exception(error);
 }
 

@@ -1,9 +1,5 @@
 """The native core against the numpy definition, on every instruction set this processor has."""
 
-import os
-import subprocess
-import sys
-import threading
 from typing import Literal
 
 import numpy as np
@@ -230,29 +226,6 @@ def test_the_describer_has_both_normalisations_or_says_what_is_missing(backend: 
             call()
 
 
-MEMORY = """
-import gc, os, numpy as np
-from copytrace.engine import _core
-def used():
-    gc.collect()
-    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-rows = np.random.default_rng(0).random((60_000, 256), dtype=np.float32)
-start = used()
-bank = _core.Bank(rows)
-bank.nearest(rows[:3].copy(), 5)
-after_bank = used()
-references = _core.References(rows)
-references.within(rows[:3].copy(), 0.1)
-print((after_bank - start) / rows.nbytes, (used() - after_bank) / rows.nbytes)
-"""
-
-
-@pytest.mark.skipif("avx512vnni" not in ISAS, reason="float32 is what is scanned on this processor")
-def test_no_float_copy_beside_what_is_scanned_in_bytes() -> None:
-    result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
-    assert all(float(share) <= 1.6 for share in result.stdout.split()), result.stdout
-
-
 def bad_projections() -> list[tuple[tuple[np.ndarray, ...], str]]:
     """Parts of a projection in which one value cannot be, and the word that names the culprit."""
     cases = []
@@ -325,59 +298,6 @@ def test_the_bank_holds_rows_of_its_own(isa: str) -> None:
     references = _core.References(rows := np.eye(4, dtype=np.float32))
     rows[:] = 7
     assert references.within(np.eye(4, dtype=np.float32), 0.0, isa=isa)[1].tolist() == [0, 1, 2, 3]
-
-
-def test_building_a_bank_lets_other_threads_run() -> None:
-    rows = unit(np.random.default_rng(0).standard_normal((200_000, 64)))
-    steps, done = 0, threading.Event()
-
-    def build() -> None:
-        _core.Bank(rows)
-        done.set()
-
-    thread = threading.Thread(target=build)
-    thread.start()
-    while not done.wait(0.001):
-        steps += 1
-    thread.join()
-    assert steps >= 3, "nothing else ran while the bank was built"
-
-
-LIMITED = """
-import os, resource, numpy as np
-from copytrace.engine import _core
-rng = np.random.default_rng(0)
-raw = rng.standard_normal((5000, 32)).astype(np.float32)
-parts = [rng.standard_normal(s).astype(np.float32) for s in (32, (8, 32))] + [np.ones(8, np.float32)]
-p = _core.Projection(*parts)
-expected = p.apply(raw)
-used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-resource.setrlimit(resource.RLIMIT_AS, (used + 2**30, resource.RLIM_INFINITY))
-assert (p.apply(raw, threads=4) == expected).all()
-search = _core.NearestSearch(raw[:50], 3)
-search.add(_core.References(raw), 0, np.arange(5000), threads=4)
-assert (search.result()[1][::3] == np.arange(50)).all()
-print("done")
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the stack of a thread follows RLIMIT_STACK on Linux")
-def test_threads_that_cannot_be_started_are_done_without() -> None:
-    """Each thread would get a stack of 4 GB, where only one more is allowed."""
-    command = f"ulimit -S -s {4 * 2**20} && exec {sys.executable} -c '{LIMITED}'"
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
-    assert result.returncode == 0 and result.stdout == "done\n", result.stderr
-
-
-@pytest.mark.parametrize("threads", [2**31, 2**59, 2**62, 2**63 - 1])
-def test_any_number_of_threads_may_be_asked_for(threads: int) -> None:
-    rng = np.random.default_rng(0)
-    p, b = _core.Projection(*projection(rng, 8, 4)), _core.Bank(np.eye(4, dtype=np.float32))
-    raw = rng.standard_normal((500, 8)).astype(np.float32)
-    assert (p.apply(raw, threads=threads) == p.apply(raw)).all()
-    assert (b.normalise(raw[:, :4].copy(), method=2, beta=1.0, threads=threads)).shape == (500, 4)
-    assert len(_core.References(raw).within(raw, 0.0, threads=threads)[0]) == 500
 
 
 def test_the_bank_keeps_its_rows_alive() -> None:
