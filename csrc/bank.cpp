@@ -79,6 +79,7 @@ void Bank::check_k(std::size_t k) const {
 void Bank::nearest(const float* queries, std::size_t count, std::size_t k, float* cosines, std::int64_t* indices,
                    const TileKernel& kernel, std::size_t threads) const {
   check_k(k);
+  rows_.prepare(kernel, threads);
   parallel_blocks(count, rows_per_block(count, kScanRows, kernel.rows, threads), threads,
                   [&](std::size_t begin, std::size_t end) {
                     const auto found = search_block(queries + begin * size(), end - begin, k, kernel);
@@ -124,6 +125,7 @@ void Bank::normalise_block(const float* queries, std::size_t count, const Normal
 void Bank::normalise(const float* queries, std::size_t count, const Normalisation& how, float* out,
                      const TileKernel& kernel, std::size_t threads) const {
   how.check();
+  rows_.prepare(kernel, threads);
   parallel_blocks(count, rows_per_block(count, kScanRows, kernel.rows, threads), threads,
                   [&](std::size_t begin, std::size_t end) {
                     normalise_block(queries + begin * size(), end - begin, how, out + begin * size(), kernel);
@@ -132,6 +134,7 @@ void Bank::normalise(const float* queries, std::size_t count, const Normalisatio
 
 void Bank::background_scores(const float* queries, std::size_t count, std::size_t n, double* means,
                              const TileKernel& kernel, std::size_t threads) const {
+  rows_.prepare(kernel, threads);
   parallel_blocks(count, rows_per_block(count, kScanRows, kernel.rows, threads), threads,
                   [&](std::size_t begin, std::size_t end) {
                     const float* part = queries + begin * size();

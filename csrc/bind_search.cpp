@@ -89,13 +89,19 @@ void add(NearestSearch& self, const References& references, py::ssize_t first, c
   self.add(references, first, order, mask, choose_kernel(isa), workers);
 }
 
-py::tuple result(NearestSearch& self) {
-  std::vector<FoundPair> found;
+py::tuple result(NearestSearch& self, py::ssize_t threads) {
+  const std::size_t workers = positive(threads, "threads");
+  const auto size = static_cast<py::ssize_t>(self.found());
+  py::array_t<std::int64_t> queries(size), rows(size);
+  py::array_t<double> distances(size);
+  std::int64_t* query_data = queries.mutable_data();
+  std::int64_t* row_data = rows.mutable_data();
+  double* distance_data = distances.mutable_data();
   {
     const WithoutGil release;
-    found = self.result();
+    self.result(query_data, row_data, distance_data, workers);
   }
-  return columns(found);
+  return py::make_tuple(queries, rows, distances);
 }
 
 }  // namespace
@@ -121,7 +127,8 @@ void bind_search(py::module_& module) {
       .def("add", &add, "Searches a block of references numbered from `first`; ranks int64 [M] order equal distances.",
            py::arg("references"), py::arg("first"), py::arg("ranks"), py::kw_only(), alive, threads, isa)
       .def("result", &result,
-           "queries int64 [P], rows int64 [P], squared distances float64 [P], ordered by query, distance and rank.");
+           "queries int64 [P], rows int64 [P], squared distances float64 [P], ordered by query, distance and rank.",
+           py::kw_only(), threads);
 }
 
 }  // namespace copytrace

@@ -13,6 +13,7 @@ void describe_queries(const Projection& projection, const Bank& bank, const floa
     throw std::invalid_argument("the bank's columns must equal the projection's outputs");
   }
   how.check();
+  bank.prepare(kernel, threads);
   const std::size_t block = rows_per_block(rows, kScanRows, kernel.rows, threads);
   parallel_blocks(rows, block, threads, [&](std::size_t begin, std::size_t end) {
     float* part = out + begin * bank.size();

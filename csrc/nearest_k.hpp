@@ -14,6 +14,7 @@ class NearestK {
 
   // True where `last` changed: a newcomer must come before it from now on.
   bool add(const Item& item) {
+    if (kept_.empty()) kept_.reserve(std::min<std::size_t>(k_ + std::max<std::size_t>(k_ / 4, 32), 1024));
     kept_.push_back(item);
     // A tight bound turns most newcomers away; trimming more often than this costs more than that saves.
     if (kept_.size() < k_ + std::max<std::size_t>(k_ / 4, 32)) return false;

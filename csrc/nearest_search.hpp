@@ -9,6 +9,7 @@
 
 #include "nearest_k.hpp"
 #include "references.hpp"
+#include "shortlist.hpp"
 #include "tile.hpp"
 
 namespace copytrace {
@@ -36,8 +37,11 @@ class NearestSearch {
   void add(const References& block, std::int64_t first, const std::int64_t* ranks, const std::uint8_t* alive,
            const TileKernel& kernel, std::size_t threads);
 
-  // Pairs of all queries, in the order of query, distance and rank. Ends the search.
-  std::vector<FoundPair> result();
+  // How many pairs there are so far.
+  std::size_t found() const;
+
+  // Those pairs, in the order of query, distance and rank: queries, rows and distances [found()].
+  void result(std::int64_t* queries, std::int64_t* rows, double* distances, std::size_t threads);
 
  private:
   struct Block {
@@ -46,6 +50,19 @@ class NearestSearch {
     const std::int64_t* ranks;
     const std::uint8_t* alive;
   };
+
+  // The rows of some panels that may be among the k nearest, for queries begin <= query < end. Scores must exceed the
+  // thresholds [end - begin], which rise; they must live as long as the result.
+  std::vector<Shortlist> shortlist(const Block& block, std::size_t begin, std::size_t end, Panels panels, std::size_t k,
+                                   std::vector<float>& thresholds, const TileKernel& kernel) const;
+
+  // Thresholds that, by a sample of the rows, somewhat more than k of them exceed.
+  std::vector<float> guess(const Block& block, std::size_t begin, std::size_t end, Panels panels,
+                           const TileKernel& kernel) const;
+
+  // The same as shortlist where nothing is known yet.
+  std::vector<Shortlist> first_shortlist(const Block& block, std::size_t begin, std::size_t end, Panels panels,
+                                         std::vector<float>& thresholds, const TileKernel& kernel) const;
 
   // Calls found(query, neighbour) for all that may be among the k nearest.
   template <typename Found>

@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
+#include <numeric>
+
+#include "parallel.hpp"
 
 namespace copytrace {
 
 namespace {
 
 constexpr double kSteps = 127.0;
-constexpr double kFinestScale = 1e-35;  // a finer one would lose its own digits in float32
+constexpr double kRounder = 6755399441055744.0;  // 1.5 * 2^52: adding and subtracting it leaves a whole number
+constexpr double kFinestScale = 1e-35;           // a finer one would lose its own digits in float32
 // Relative rounding of the float32 arithmetic around the integer product, and of the float32 product it stands for.
 constexpr double kRounding = 1e-5;
 
@@ -18,47 +23,76 @@ struct Quantised {
   double length = 0.0;  // of the row
 };
 
+// Sums and maxima in lanes, which compilers turn into vectors.
+constexpr std::size_t kLanes = 8;
+
+double largest_of(const float* row, std::size_t depth) {
+  float lanes[kLanes] = {};
+  std::size_t k = 0;
+  for (; k + kLanes <= depth; k += kLanes) {
+    for (std::size_t j = 0; j < kLanes; ++j) lanes[j] = std::max(lanes[j], std::abs(row[k + j]));
+  }
+  for (; k < depth; ++k) lanes[0] = std::max(lanes[0], std::abs(row[k]));
+  return *std::max_element(lanes, lanes + kLanes);
+}
+
 // Calls put(column, whole number in -127..127) for every column of a row.
 template <typename Put>
 Quantised quantise(const float* row, std::size_t depth, double factor, const Put& put) {
-  double largest = 0.0;
-  for (std::size_t k = 0; k < depth; ++k) largest = std::max(largest, std::abs(row[k] * factor));
   Quantised result;
+  const double largest = largest_of(row, depth) * std::abs(factor);
   if (largest > 0.0) result.scale = std::max(largest / kSteps, kFinestScale);
-  for (std::size_t k = 0; k < depth; ++k) {
-    const double value = row[k] * factor;
-    const double whole = std::nearbyint(value / result.scale);
-    const double difference = value - whole * result.scale;
-    result.error += difference * difference;
-    result.length += value * value;
-    put(k, static_cast<int>(whole));
+  const double inverse = 1.0 / result.scale;
+  double errors[kLanes] = {}, lengths[kLanes] = {};
+  for (std::size_t k = 0; k < depth; k += kLanes) {
+    double whole[kLanes] = {};
+    const std::size_t count = std::min(kLanes, depth - k);
+    const float* values = row + k;
+    float padded[kLanes] = {};
+    if (count < kLanes) values = std::copy_n(values, count, padded) - count;
+    for (std::size_t j = 0; j < kLanes; ++j) {
+      const double value = values[j] * factor;
+      whole[j] = (value * inverse + kRounder) - kRounder;
+      const double difference = value - whole[j] * result.scale;
+      errors[j] += difference * difference;
+      lengths[j] += value * value;
+    }
+    for (std::size_t j = 0; j < count; ++j) put(k + j, static_cast<int>(whole[j]));
   }
-  result.error = std::sqrt(result.error);
-  result.length = std::sqrt(result.length);
+  result.error = std::sqrt(std::accumulate(errors, errors + kLanes, 0.0));
+  result.length = std::sqrt(std::accumulate(lengths, lengths + kLanes, 0.0));
   return result;
 }
 
 }  // namespace
 
-QuantisedPanels::QuantisedPanels(const float* data, std::size_t rows, std::size_t depth, const float* scale)
+QuantisedPanels::QuantisedPanels(const float* data, std::size_t rows, std::size_t depth, const float* scale,
+                                 std::size_t threads)
     : quads_((depth + 3) / 4) {
   const std::size_t panels = (rows + kPanelRows - 1) / kPanelRows;
   bytes_.resize(panels * kPanelRows * quads_ * 4);
   corrections_.resize(panels * kPanelRows);
   scales_.resize(panels * kPanelRows);
-  for (std::size_t row = 0; row < rows; ++row) {
-    std::int8_t* target = bytes_.data() + row / kPanelRows * kPanelRows * quads_ * 4 + row % kPanelRows * 4;
-    std::int32_t sum = 0;
-    const Quantised result =
-        quantise(data + row * depth, depth, scale == nullptr ? 1.0 : scale[row], [&](std::size_t k, int whole) {
-          target[k / 4 * kPanelRows * 4 + k % 4] = static_cast<std::int8_t>(whole);
-          sum += whole;
-        });
-    corrections_[row] = 128 * sum;
-    scales_[row] = static_cast<float>(result.scale);
-    longest_ = std::max(longest_, result.length);
-    largest_error_ = std::max(largest_error_, result.error);
-  }
+  std::mutex bounds;
+  parallel_blocks(rows, 32 * kPanelRows, threads, [&](std::size_t begin, std::size_t end) {
+    double longest = 0.0, largest_error = 0.0;
+    for (std::size_t row = begin; row < end; ++row) {
+      std::int8_t* target = bytes_.data() + row / kPanelRows * kPanelRows * quads_ * 4 + row % kPanelRows * 4;
+      std::int32_t sum = 0;
+      const double factor = scale == nullptr ? 1.0 : scale[row];
+      const Quantised result = quantise(data + row * depth, depth, factor, [&](std::size_t k, int whole) {
+        target[k / 4 * kPanelRows * 4 + k % 4] = static_cast<std::int8_t>(whole);
+        sum += whole;
+      });
+      corrections_[row] = 128 * sum;
+      scales_[row] = static_cast<float>(result.scale);
+      longest = std::max(longest, result.length);
+      largest_error = std::max(largest_error, result.error);
+    }
+    const std::lock_guard<std::mutex> lock(bounds);
+    longest_ = std::max(longest_, longest);
+    largest_error_ = std::max(largest_error_, largest_error);
+  });
 }
 
 QuantisedGroups::QuantisedGroups(const float* data, std::size_t rows, std::size_t depth, std::size_t group,

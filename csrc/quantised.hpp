@@ -16,7 +16,7 @@ namespace copytrace {
 class QuantisedPanels {
  public:
   // The rows are those of `data`, each multiplied by its `scale` (null: 1).
-  QuantisedPanels(const float* data, std::size_t rows, std::size_t depth, const float* scale);
+  QuantisedPanels(const float* data, std::size_t rows, std::size_t depth, const float* scale, std::size_t threads);
 
   std::size_t quads() const { return quads_; }
   const std::int8_t* panel(std::size_t index) const { return bytes_.data() + index * quads_ * 4 * kPanelRows; }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "dispatch.hpp"
 #include "parallel.hpp"
 
 namespace copytrace {
@@ -16,9 +17,10 @@ constexpr double kLongestSquare = 1e37;    // products of two rows stay within f
 constexpr std::size_t kFewestPanels = 64;  // worth a thread of their own
 
 std::vector<double> checked_squares(const float* rows, std::size_t count, std::size_t size) {
+  const TileKernel& kernel = *available_kernels().back();
   std::vector<double> squares(count);
   for (std::size_t i = 0; i < count; ++i) {
-    squares[i] = plain_kernel().squared_length(rows + i * size, size);
+    squares[i] = kernel.squared_length(rows + i * size, size);
     if (!std::isfinite(squares[i])) throw std::invalid_argument("descriptors have NaN or infinite values");
     if (squares[i] > kLongestSquare) {
       throw std::invalid_argument("descriptors are too large for float32 distances; scale them down");
@@ -67,6 +69,7 @@ float References::threshold_beside(double query_square, float score) const {
 std::optional<std::vector<FoundPair>> References::within(const Queries& queries, double limit, std::size_t most,
                                                          const std::uint8_t* alive, const TileKernel& kernel,
                                                          std::size_t threads) const {
+  prepare(kernel, threads);
   const SearchGrid grid(queries.count, panels(), kernel.rows, threads);
   std::vector<std::vector<FoundPair>> parts(grid.tasks());
   std::atomic<std::size_t> total{0};

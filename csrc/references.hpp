@@ -42,6 +42,9 @@ class References {
   std::size_t panels() const { return rows_.panels(); }
   const float* row(std::size_t index) const { return rows_.row(index); }
 
+  // To be called before `propose`.
+  void prepare(const TileKernel& kernel, std::size_t threads) const { rows_.prepare(kernel, threads); }
+
   // What a row's score for this query exceeds wherever their squared distance is at most `limit`.
   float threshold(double query_square, double limit) const;
 

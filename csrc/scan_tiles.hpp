@@ -15,10 +15,11 @@ namespace copytrace {
 // cache.
 inline constexpr std::size_t kScanRows = 384;
 
-// A run of panels of the scanned rows.
+// A run of panels of the scanned rows, or every step-th of it.
 struct Panels {
   std::size_t begin;
   std::size_t end;
+  std::size_t step = 1;
 };
 
 // Asks for a share of the next panel while the current one is at work, so that it has come from memory when its turn
@@ -36,13 +37,13 @@ void scan_tiles(const PackedRows& queries, const ScannedRows& rows, Panels panel
                 const float* thresholds, const Hit& hit) {
   alignas(64) float tile[kMaxTileRows * kPanelRows];
   const PackedRows& right = rows.packed();
-  for (std::size_t panel = panels.begin; panel < panels.end; ++panel) {
+  for (std::size_t panel = panels.begin; panel < panels.end; panel += panels.step) {
     const std::size_t first = panel * kPanelRows;
     const std::uint32_t valid = panel_mask(rows.count() - first);
     const float* offsets = rows.offsets(panel);
     for (std::size_t group = 0; group < queries.groups(); ++group) {
-      if (panel + 1 < panels.end) {
-        prefetch_share(right.group(panel + 1), right.depth() * kPanelRows, group, queries.groups());
+      if (panel + panels.step < panels.end) {
+        prefetch_share(right.group(panel + panels.step), right.depth() * kPanelRows, group, queries.groups());
       }
       kernel.multiply(queries.group(group), 1, kernel.rows, right.group(panel), right.depth(), tile);
       const std::size_t query = group * kernel.rows;
@@ -65,7 +66,7 @@ void filter_tiles(const QuantisedGroups& queries, std::size_t count, const Scann
   float limits[kMaxTileRows] = {};
   std::uint32_t masks[kMaxTileRows];
   const QuantisedPanels& right = rows.quantised();
-  for (std::size_t panel = panels.begin; panel < panels.end; ++panel) {
+  for (std::size_t panel = panels.begin; panel < panels.end; panel += panels.step) {
     const std::size_t first = panel * kPanelRows;
     const std::uint32_t valid = panel_mask(rows.count() - first);
     for (std::size_t query = 0; query < count; query += kernel.rows) {

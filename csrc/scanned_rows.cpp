@@ -25,16 +25,15 @@ bool ScannedRows::filtered_by(const TileKernel& kernel) const {
   return kernel.filter != nullptr && size_ <= kMostBytes;
 }
 
-const PackedRows& ScannedRows::packed() const {
-  std::call_once(packing_,
-                 [&] { packed_ = std::make_unique<PackedRows>(rows_.data(), count_, size_, kPanelRows, scales()); });
-  return *packed_;
-}
-
-const QuantisedPanels& ScannedRows::quantised() const {
-  std::call_once(quantising_,
-                 [&] { quantised_ = std::make_unique<QuantisedPanels>(rows_.data(), count_, size_, scales()); });
-  return *quantised_;
+void ScannedRows::prepare(const TileKernel& kernel, std::size_t threads) const {
+  if (filtered_by(kernel)) {
+    std::call_once(quantising_, [&] {
+      quantised_ = std::make_unique<QuantisedPanels>(rows_.data(), count_, size_, scales(), threads);
+    });
+  } else {
+    std::call_once(packing_,
+                   [&] { packed_ = std::make_unique<PackedRows>(rows_.data(), count_, size_, kPanelRows, scales()); });
+  }
 }
 
 }  // namespace copytrace

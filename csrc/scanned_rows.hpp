@@ -29,9 +29,11 @@ class ScannedRows {
   // Whether a kernel scans the bytes.
   bool filtered_by(const TileKernel& kernel) const;
 
-  // Each is made when a kernel first asks for it, so that a processor pays for one of them only.
-  const PackedRows& packed() const;
-  const QuantisedPanels& quantised() const;
+  // Makes the form that a kernel scans, when one first asks for it: a processor pays for one of them only. To be called
+  // before they are.
+  void prepare(const TileKernel& kernel, std::size_t threads) const;
+  const PackedRows& packed() const { return *packed_; }
+  const QuantisedPanels& quantised() const { return *quantised_; }
 
  private:
   const float* scales() const { return scales_.empty() ? nullptr : scales_.data(); }

@@ -18,6 +18,14 @@ namespace {
 
 constexpr int kRows = 12;
 
+// Which of 16 columns, from `first` on, score above the limit.
+std::uint32_t above(__m512i products, const ByteTile& tile, std::size_t first, float left_scale, float limit) {
+  const __m512i product = _mm512_sub_epi32(products, _mm512_loadu_si512(tile.corrections + first));
+  const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(product), _mm512_loadu_ps(tile.right_scales + first));
+  const __m512 score = _mm512_fmsub_ps(scaled, _mm512_set1_ps(left_scale), _mm512_loadu_ps(tile.offsets + first));
+  return _mm512_cmp_ps_mask(score, _mm512_set1_ps(limit), _CMP_GT_OQ);
+}
+
 // 12 x 2 accumulators of 16 whole numbers; four products a lane and instruction, four times as many as in float32.
 void filter(const ByteTile& tile, const float* limits, std::uint32_t* masks) {
   const std::uint8_t* left = tile.left;
@@ -37,19 +45,16 @@ void filter(const ByteTile& tile, const float* limits, std::uint32_t* masks) {
       sum[r][1] = _mm512_dpbusd_epi32(sum[r][1], x, high);
     }
   }
+  // Put down by a loop as simple as those above: one that did more would keep all sums in memory from the start.
+  __m512i products[kRows][2];
   COPYTRACE_UNROLL(12)
   for (int r = 0; r < kRows; ++r) {
-    const __m512 limit = _mm512_set1_ps(limits[r]);
-    const __m512 left_scale = _mm512_set1_ps(tile.left_scales[r]);
-    std::uint32_t mask = 0;
-    COPYTRACE_UNROLL(2)
-    for (int v = 0; v < 2; ++v) {
-      const __m512i product = _mm512_sub_epi32(sum[r][v], _mm512_loadu_si512(tile.corrections + 16 * v));
-      const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(product), _mm512_loadu_ps(tile.right_scales + 16 * v));
-      const __m512 score = _mm512_fmsub_ps(scaled, left_scale, _mm512_loadu_ps(tile.offsets + 16 * v));
-      mask |= static_cast<std::uint32_t>(_mm512_cmp_ps_mask(score, limit, _CMP_GT_OQ)) << (16 * v);
-    }
-    masks[r] = mask;
+    _mm512_store_si512(&products[r][0], sum[r][0]);
+    _mm512_store_si512(&products[r][1], sum[r][1]);
+  }
+  for (int r = 0; r < kRows; ++r) {
+    masks[r] = above(products[r][0], tile, 0, tile.left_scales[r], limits[r]) |
+               above(products[r][1], tile, 16, tile.left_scales[r], limits[r]) << 16;
   }
 }
 

@@ -53,6 +53,24 @@ def test_nearest_equals_brute_force(isa: str, kind: str, shape: tuple[int, int, 
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("misled", ["all", "some"])
+def test_a_sample_that_misleads_costs_time_only(isa: str, misled: str) -> None:
+    """Near rows stand only where the first look goes, and are fewer than k."""
+    rng, k = np.random.default_rng(0), 100
+    r = rng.standard_normal((6400, 8)) + 50
+    for panel in range(0, 200, 16):
+        r[panel * 32 : panel * 32 + 3] -= 50
+    q = rng.standard_normal((30, 8)) + (0 if misled == "all" else np.where(np.arange(30) % 2, 50, 0)[:, None])
+    q, r = q.astype(np.float32), r.astype(np.float32)
+    distances = ((q[:, None].astype(np.float64) - r[None]) ** 2).sum(2)
+    search = _core.NearestSearch(q, k)
+    search.add(_core.References(r), 0, np.arange(6400), threads=1, isa=isa)
+    queries, rows, _ = search.result()
+    expected = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    assert (queries == np.repeat(np.arange(30), k)).all() and (rows == expected.ravel()).all()
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_within_equals_brute_force(isa: str, kind: str, shape: tuple[int, int, int]) -> None:

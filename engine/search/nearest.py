@@ -42,7 +42,7 @@ def nearest_in_blocks(queries: Float32, references: Blocks, k: int, ranks: Ranks
     keys = np.ascontiguousarray(ranks.references, np.int64)
     for start, rows, alive in references:
         search.add(rows, start, keys[start : start + len(rows)], alive=alive, threads=threads)
-    found, numbers, distances = search.result()
+    found, numbers, distances = search.result(threads=threads)
     pairs = Pairs(by_id[found], numbers, distances)
     order = np.argsort(distances)  # much the faster one, and right where no two are equal
     ordered = distances[order]

@@ -87,9 +87,10 @@ def load(rows: Rows, start: int, stop: int) -> Float32:
     block = np.ascontiguousarray(rows[start:stop], np.float32)
     if block.ndim != 2:
         raise SearchError(f"descriptors must be [N, D], not of shape {rows.shape}")
-    if not np.isfinite(block).all():
-        raise SearchError("descriptors have NaN or infinite values")
-    if block.size and float(np.abs(block).max()) ** 2 * block.shape[1] > 1e37:
+    squares = np.einsum("nd,nd->n", block, block)
+    if not (squares <= 1e37).all():
+        if not np.isfinite(block).all():
+            raise SearchError("descriptors have NaN or infinite values")
         raise SearchError("descriptors are too large for float32 distances; scale them down")
     return block
 

@@ -86,15 +86,17 @@ void check_search(const TileKernel& kernel, std::size_t queries, std::size_t row
   const References references(r.data(), rows, size);
   NearestSearch search(q.data(), queries, size, k);
   search.add(references, 0, ranks.data(), nullptr, kernel, 3);
-  const std::vector<FoundPair> found = search.result();
   const std::size_t kept = std::min(k, rows);
-  require(found.size() == queries * kept, "the number of neighbours", kernel);
+  require(search.found() == queries * kept, "the number of neighbours", kernel);
+  std::vector<std::int64_t> of(queries * kept), neighbours(queries * kept);
+  std::vector<double> distances(queries * kept);
+  search.result(of.data(), neighbours.data(), distances.data(), 2);
   for (std::size_t query = 0; query < queries; ++query) {
     std::vector<double> all(rows);
     for (std::size_t row = 0; row < rows; ++row) all[row] = distance(&q[query * size], &r[row * size], size);
     std::sort(all.begin(), all.end());
     for (std::size_t i = 0; i < kept; ++i) {
-      require(std::abs(found[query * kept + i].distance - all[i]) < 1e-9, "a neighbour", kernel);
+      require(std::abs(distances[query * kept + i] - all[i]) < 1e-9, "a neighbour", kernel);
     }
     const auto within =
         references.within(Queries(&q[query * size], 1, size), all[kept - 1] + 1e-9, rows, nullptr, kernel, 2);
