@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard csrc/* csrc/*/*) setup.py pyproject.toml
 
-.PHONY: demo test test-clang test-arm dev lint format bench clean
+.PHONY: demo test test-clang test-arm test-sanitizers dev lint format bench clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/copytrace demo
@@ -24,6 +24,14 @@ build/core_check_clang: $(CORE) $(wildcard csrc/*.hpp) Makefile
 build/core_check_arm: $(CORE) $(wildcard csrc/*.hpp) Makefile
 	mkdir -p build
 	aarch64-linux-gnu-g++ $(CORE_FLAGS) -ffp-contract=fast -static $(CORE) -o $@
+
+# Data races, memory and undefined behaviour; slow.
+build/core_check_%: $(CORE) $(wildcard csrc/*.hpp) Makefile
+	mkdir -p build
+	$(CXX) $(CORE_FLAGS) -O1 -g -ffp-contract=fast -fsanitize=$* -fno-sanitize-recover=all $(CORE) -o $@
+
+test-sanitizers: build/core_check_thread build/core_check_address,undefined
+	for program in $^; do $$program || exit 1; done
 
 test-clang: build/core_check_clang
 	$<

@@ -3,12 +3,12 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
-#include <thread>
+
+#include "without_gil.hpp"
 
 namespace copytrace {
 
@@ -17,27 +17,6 @@ namespace py = pybind11;
 // Every family of algorithms has one binding file, and that file one of these.
 void bind_describe(py::module_& module);
 void bind_search(py::module_& module);
-
-// Lets other Python threads run until it goes out of scope, as py::gil_scoped_release does. A thread that comes back
-// while the interpreter is being taken down sleeps until the process has ended: Python before 3.14 would unwind it,
-// which C++ answers with an abort.
-class WithoutGil {
- public:
-  WithoutGil() : state_(PyEval_SaveThread()) {}
-  WithoutGil(const WithoutGil&) = delete;
-  WithoutGil& operator=(const WithoutGil&) = delete;
-  ~WithoutGil() {
-#if PY_VERSION_HEX >= 0x030d0000
-    while (Py_IsFinalizing()) std::this_thread::sleep_for(std::chrono::hours(1));
-#else
-    while (_Py_IsFinalizing()) std::this_thread::sleep_for(std::chrono::hours(1));
-#endif
-    PyEval_RestoreThread(state_);
-  }
-
- private:
-  PyThreadState* state_;
-};
 
 using FloatArray = py::array_t<float>;
 

@@ -91,7 +91,12 @@ void add(NearestSearch& self, const References& references, py::ssize_t first, c
 
 py::tuple result(NearestSearch& self, py::ssize_t threads) {
   const std::size_t workers = positive(threads, "threads");
-  const auto size = static_cast<py::ssize_t>(self.found());
+  std::size_t count = 0;
+  {
+    const WithoutGil release;
+    count = self.found();
+  }
+  const auto size = static_cast<py::ssize_t>(count);
   py::array_t<std::int64_t> queries(size), rows(size);
   py::array_t<double> distances(size);
   std::int64_t* query_data = queries.mutable_data();
@@ -99,7 +104,7 @@ py::tuple result(NearestSearch& self, py::ssize_t threads) {
   double* distance_data = distances.mutable_data();
   {
     const WithoutGil release;
-    self.result(query_data, row_data, distance_data, workers);
+    self.result(count, query_data, row_data, distance_data, workers);
   }
   return py::make_tuple(queries, rows, distances);
 }

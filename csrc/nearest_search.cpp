@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <utility>
 
 #include "parallel.hpp"
@@ -22,9 +23,9 @@ NearestSearch::NearestSearch(const float* queries, std::size_t count, std::size_
       k_(k),
       best_(count, NearestK<RankedNeighbour>(k)) {}
 
-std::vector<Shortlist> NearestSearch::shortlist(const Block& block, std::size_t begin, std::size_t end, Panels panels,
-                                                std::size_t k, std::vector<float>& thresholds,
-                                                const TileKernel& kernel) const {
+std::vector<std::vector<Scored>> NearestSearch::shortlist(const Block& block, std::size_t begin, std::size_t end,
+                                                          Panels panels, std::size_t k, std::vector<float>& thresholds,
+                                                          const TileKernel& kernel) const {
   std::vector<Shortlist> lists;
   lists.reserve(end - begin);
   for (std::size_t i = begin; i < end; ++i) {
@@ -34,8 +35,10 @@ std::vector<Shortlist> NearestSearch::shortlist(const Block& block, std::size_t 
                            [&](std::size_t query, std::size_t row, float score) {
                              if (block.alive == nullptr || block.alive[row] != 0) lists[query - begin].add(score, row);
                            });
-  for (Shortlist& list : lists) list.trim();
-  return lists;
+  std::vector<std::vector<Scored>> rows;
+  rows.reserve(lists.size());
+  for (Shortlist& list : lists) rows.push_back(list.take());
+  return rows;
 }
 
 std::vector<float> NearestSearch::guess(const Block& block, std::size_t begin, std::size_t end, Panels panels,
@@ -50,20 +53,21 @@ std::vector<float> NearestSearch::guess(const Block& block, std::size_t begin, s
   return thresholds;
 }
 
-std::vector<Shortlist> NearestSearch::first_shortlist(const Block& block, std::size_t begin, std::size_t end,
-                                                      Panels panels, std::vector<float>& thresholds,
-                                                      const TileKernel& kernel) const {
-  thresholds = guess(block, begin, end, panels, kernel);
-  std::vector<Shortlist> lists = shortlist(block, begin, end, panels, k_, thresholds, kernel);
-  // Where the guess was too high, once more and without one; the others, which no score exceeds any more, stay.
+std::vector<std::vector<Scored>> NearestSearch::first_shortlist(const Block& block, std::size_t begin, std::size_t end,
+                                                                Panels panels, const TileKernel& kernel) const {
+  const std::vector<float> guessed = guess(block, begin, end, panels, kernel);
+  std::vector<float> thresholds = guessed;
+  std::vector<std::vector<Scored>> lists = shortlist(block, begin, end, panels, k_, thresholds, kernel);
+  // A guess was low enough where the k rows found, and all that rounding may have put behind them, lie above it: they
+  // have raised the threshold. The other queries once more, without a guess; no score exceeds the limit of the rest.
   std::vector<float> again(end - begin, -kNone);
   for (std::size_t i = 0; i < lists.size(); ++i) {
-    if (lists[i].rows().size() < k_ && thresholds[i] > kNone) again[i] = kNone;
+    if (guessed[i] > kNone && thresholds[i] == guessed[i]) again[i] = kNone;
   }
   if (std::count(again.begin(), again.end(), kNone) > 0) {
-    std::vector<Shortlist> second = shortlist(block, begin, end, panels, k_, again, kernel);
+    std::vector<std::vector<Scored>> second = shortlist(block, begin, end, panels, k_, again, kernel);
     for (std::size_t i = 0; i < lists.size(); ++i) {
-      if (second[i].rows().size() > lists[i].rows().size()) lists[i] = std::move(second[i]);
+      if (!second[i].empty()) lists[i] = std::move(second[i]);
     }
   }
   return lists;
@@ -72,18 +76,18 @@ std::vector<Shortlist> NearestSearch::first_shortlist(const Block& block, std::s
 template <typename Found>
 void NearestSearch::search(const Block& block, std::size_t begin, std::size_t end, Panels panels,
                            const TileKernel& kernel, const Found& found) const {
-  std::vector<float> thresholds(end - begin);
-  std::vector<Shortlist> lists;
+  std::vector<std::vector<Scored>> lists;
   if (best_[begin].full()) {  // all are, or none is: they have seen the same rows
+    std::vector<float> thresholds(end - begin);
     for (std::size_t i = begin; i < end; ++i) {
       thresholds[i - begin] = block.references.threshold(queries_.squares[i], best_[i].last().distance);
     }
     lists = shortlist(block, begin, end, panels, k_, thresholds, kernel);
   } else {
-    lists = first_shortlist(block, begin, end, panels, thresholds, kernel);
+    lists = first_shortlist(block, begin, end, panels, kernel);
   }
   for (std::size_t i = begin; i < end; ++i) {
-    const std::vector<Scored>& rows = lists[i - begin].rows();
+    const std::vector<Scored>& rows = lists[i - begin];
     for (std::size_t j = 0; j < rows.size(); ++j) {
       if (j + 2 < rows.size()) prefetch_share(block.references.row(rows[j + 2].row), size(), 0, 1);
       const std::size_t row = rows[j].row;
@@ -118,16 +122,22 @@ void NearestSearch::add(const References& block, std::int64_t first, const std::
   for (auto& best : best_) best.trim();
 }
 
-std::size_t NearestSearch::found() const {
-  std::size_t total = 0;
-  for (const auto& best : best_) total += best.kept().size();
-  return total;
-}
-
-void NearestSearch::result(std::int64_t* queries, std::int64_t* rows, double* distances, std::size_t threads) {
-  const std::lock_guard<std::mutex> lock(running_);
+std::vector<std::size_t> NearestSearch::places() const {
   std::vector<std::size_t> first(best_.size() + 1, 0);
   for (std::size_t i = 0; i < best_.size(); ++i) first[i + 1] = first[i] + best_[i].kept().size();
+  return first;
+}
+
+std::size_t NearestSearch::found() const {
+  const std::lock_guard<std::mutex> lock(running_);
+  return places().back();
+}
+
+void NearestSearch::result(std::size_t count, std::int64_t* queries, std::int64_t* rows, double* distances,
+                           std::size_t threads) {
+  const std::lock_guard<std::mutex> lock(running_);
+  const std::vector<std::size_t> first = places();
+  if (first.back() != count) throw std::invalid_argument("a block was added while the result was taken");
   parallel_blocks(best_.size(), 64, threads, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       std::size_t place = first[i];

@@ -40,8 +40,9 @@ class NearestSearch {
   // How many pairs there are so far.
   std::size_t found() const;
 
-  // Those pairs, in the order of query, distance and rank: queries, rows and distances [found()].
-  void result(std::int64_t* queries, std::int64_t* rows, double* distances, std::size_t threads);
+  // Those pairs, in the order of query, distance and rank: queries, rows and distances [count]. Throws
+  // std::invalid_argument where `count` is not found() any more.
+  void result(std::size_t count, std::int64_t* queries, std::int64_t* rows, double* distances, std::size_t threads);
 
  private:
   struct Block {
@@ -52,24 +53,28 @@ class NearestSearch {
   };
 
   // The rows of some panels that may be among the k nearest, for queries begin <= query < end. Scores must exceed the
-  // thresholds [end - begin], which rise; they must live as long as the result.
-  std::vector<Shortlist> shortlist(const Block& block, std::size_t begin, std::size_t end, Panels panels, std::size_t k,
-                                   std::vector<float>& thresholds, const TileKernel& kernel) const;
+  // thresholds [end - begin], which rise to what k rows found allow.
+  std::vector<std::vector<Scored>> shortlist(const Block& block, std::size_t begin, std::size_t end, Panels panels,
+                                             std::size_t k, std::vector<float>& thresholds,
+                                             const TileKernel& kernel) const;
 
   // Thresholds that, by a sample of the rows, somewhat more than k of them exceed.
   std::vector<float> guess(const Block& block, std::size_t begin, std::size_t end, Panels panels,
                            const TileKernel& kernel) const;
 
   // The same as shortlist where nothing is known yet.
-  std::vector<Shortlist> first_shortlist(const Block& block, std::size_t begin, std::size_t end, Panels panels,
-                                         std::vector<float>& thresholds, const TileKernel& kernel) const;
+  std::vector<std::vector<Scored>> first_shortlist(const Block& block, std::size_t begin, std::size_t end,
+                                                   Panels panels, const TileKernel& kernel) const;
 
   // Calls found(query, neighbour) for all that may be among the k nearest.
   template <typename Found>
   void search(const Block& block, std::size_t begin, std::size_t end, Panels panels, const TileKernel& kernel,
               const Found& found) const;
 
-  std::mutex running_;
+  // Where in the result each query's pairs begin [count + 1].
+  std::vector<std::size_t> places() const;
+
+  mutable std::mutex running_;
   std::vector<float> data_;
   Queries queries_;
   std::size_t k_;

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstddef>
 #include <exception>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -26,8 +25,8 @@ void run_on_new_threads(std::size_t helpers, const Loop& loop) {
   started.reserve(helpers);
   try {
     while (started.size() < helpers) started.emplace_back(loop);
-  } catch (const std::system_error&) {
-    // No more threads to be had: those that started, and this one, do it all.
+  } catch (const std::exception&) {
+    // No more threads to be had, or no memory for one: those that started, and this one, do it all.
   }
   loop();
   for (std::thread& thread : started) thread.join();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "references.hpp"
@@ -30,8 +31,13 @@ class Shortlist {
     if (rows_.size() >= full_) trim();
   }
 
-  const std::vector<Scored>& rows() const { return rows_; }
+  // The rows, which it then no longer has.
+  std::vector<Scored> take() {
+    trim();
+    return std::move(rows_);
+  }
 
+ private:
   // Leaves the k best, and what is beside them.
   void trim() {
     if (rows_.size() < k_) return;
@@ -46,7 +52,6 @@ class Shortlist {
     full_ = std::max(full_, rows_.size() + rows_.size() / 4);
   }
 
- private:
   std::size_t k_;
   std::size_t full_;
   const References* references_;

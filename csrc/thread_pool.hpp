@@ -4,23 +4,24 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 namespace copytrace {
 
 class ThreadPool {
  public:
-  // Runs `job` on the calling thread and, beside it, on up to `helpers` others that are free in time; returns when all
-  // that began it have ended. False, with nothing done, while another call is at it, and in a process forked from the
-  // one that the threads belong to.
+  // Runs `job`, which must neither throw nor come back here, on the calling thread and, beside it, on up to `helpers`
+  // others that are free in time; returns when all that began it have ended. False, with nothing done, while another
+  // call is at it, and in a process forked from the one that the threads belong to.
   bool run(std::size_t helpers, const std::function<void()>& job) {
     if (getpid() != owner_) return false;
     const std::unique_lock<std::mutex> caller(calling_, std::try_to_lock);
@@ -45,7 +46,7 @@ class ThreadPool {
     job_ = &job;
     wanted_ = helpers;
     ++jobs_;
-    if (sleeping_ > 0) news_.notify_all();
+    for (std::size_t i = std::min(helpers, sleeping_); i > 0; --i) news_.notify_one();
   }
 
   // A thread of its own that never ends, and that leaves signals to those of the program. False when there are no more
@@ -57,7 +58,7 @@ class ThreadPool {
     bool started = true;
     try {
       std::thread([this] { serve(); }).detach();
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // the system has no more threads, or no memory for one
       started = false;
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -70,6 +70,32 @@ def test_a_sample_that_misleads_costs_time_only(isa: str, misled: str) -> None:
     assert (queries == np.repeat(np.arange(30), k)).all() and (rows == expected.ravel()).all()
 
 
+def unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def nearly_equal(seed: int, above: int) -> tuple[np.ndarray, np.ndarray]:
+    """A query and rows nearly equally near, of which the sample's best make about `above` others exceed the guess."""
+    rng, count, size = np.random.default_rng(seed), 6400, 16
+    centre, steps = unit(rng.standard_normal((1, size))), unit(rng.standard_normal((count, size)))
+    squares = 1 + 1e-4 * rng.random(count)
+    longest = ((centre + steps * np.sqrt(squares[:, None])) ** 2).sum(1).max()
+    rounding = 4 * (size + 8) * (1 + longest) * 2.0**-24
+    sample = [panel * 32 + row for panel in range(0, 200, 16) for row in (0, 7)][:17]
+    squares[sample] = 1 + 1e-4 * above / count - 2 * rounding
+    return centre.astype(np.float32), (centre + steps * np.sqrt(squares[:, None])).astype(np.float32)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_guess_amid_rows_that_float32_cannot_tell_apart(isa: str) -> None:
+    for seed in range(20):
+        query, rows = nearly_equal(seed, 70 + seed)
+        search = _core.NearestSearch(query, 100)
+        search.add(_core.References(rows), 0, np.arange(len(rows)), threads=1, isa=isa)
+        distances = ((query.astype(np.float64) - rows) ** 2).sum(1)
+        assert (search.result()[1] == np.argsort(distances, kind="stable")[:100]).all()
+
+
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", SHAPES)

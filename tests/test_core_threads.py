@@ -110,18 +110,45 @@ def test_a_forked_child_computes_without_the_threads_that_stayed_behind() -> Non
     assert result.returncode == 0 and result.stdout == "done\n", result.stderr
 
 
-def test_the_process_ends_while_the_threads_are_awake_or_at_work() -> None:
-    code = """
-import sys, threading, numpy as np
+ENDING = """
+import sys, threading, time, numpy as np
 from copytrace.engine import _core
-rows = np.random.default_rng(0).standard_normal((4000, 64), np.float32)
+rows = np.random.default_rng(0).standard_normal((int(sys.argv[2]), 64), np.float32)
 bank = _core.Bank(rows)
 bank.nearest(rows, 5, threads=4)
-if sys.argv[1] == "at work":
-    threading.Thread(target=lambda: [bank.nearest(rows, 5, threads=4) for _ in range(10**6)], daemon=True).start()
+def work():
+    while True:
+        bank.nearest(rows, 5, threads=4)
+for _ in range(int(sys.argv[1])):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.05)
 """
-    for state in ("awake", "at work", "awake", "at work"):
-        subprocess.run([sys.executable, "-c", code, state], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("callers", "rows"), [(0, 4000), (1, 4000), (4, 64)], ids=["awake", "at work", "waiting for the interpreter"]
+)
+def test_the_process_ends_whatever_the_threads_are_at(callers: int, rows: int) -> None:
+    subprocess.run([sys.executable, "-c", ENDING, str(callers), str(rows)], check=True, timeout=120)
+
+
+def test_a_result_taken_while_a_block_is_added_is_whole_or_refused() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((3000, 16), np.float32)
+    references = _core.References(rows)
+    outcomes = set()
+    for _ in range(15):
+        search = _core.NearestSearch(rows[:500].copy(), 10)
+        adding = threading.Thread(target=search.add, args=(references, 0, np.arange(3000)), kwargs={"threads": 2})
+        adding.start()
+        while adding.is_alive():
+            try:
+                outcomes.add(len(search.result()[0]))
+            except ValueError as error:
+                assert "while the result was taken" in str(error)
+        adding.join()
+        assert len(search.result()[0]) == 5000
+    assert outcomes <= {0, 5000}
 
 
 def test_calls_from_many_threads_at_once_do_not_disturb_each_other() -> None:

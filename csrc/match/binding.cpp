@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../parallel.hpp"
+#include "../without_gil.hpp"
 #include "verify.hpp"
 
 namespace py = pybind11;
@@ -72,7 +73,7 @@ std::vector<py::tuple> verify_many(const Query& self, const std::vector<std::pai
       others ? checked<std::int32_t>(*others, kVariants, static_cast<py::ssize_t>(self.count()), "others") : nullptr;
   std::vector<Verified> found(features.size());
   {
-    const py::gil_scoped_release release;
+    const copytrace::WithoutGil release;
     copytrace::parallel_blocks(
         features.size(), 1, static_cast<std::size_t>(threads),
         [&](std::size_t begin, std::size_t) { found[begin] = self.verify(features[begin], distances, rules); });

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "../without_gil.hpp"
 #include "depthwise.hpp"
 
 namespace py = pybind11;
@@ -76,7 +77,7 @@ void run_forward(const DepthwiseKernel<T>& kernel, const Depthwise& d, const py:
   check<float>(weight, {d.kernel * d.kernel, d.channels}, "weight");
   check<float>(bias, {d.channels}, "bias");
   check<Bits>(y, {d.images, d.out_height(), d.out_width(), d.channels}, "y");
-  py::gil_scoped_release release;
+  const WithoutGil release;
   const Scratch scratch(d.scratch());
   kernel.forward(d, data<const T>(x), data<const float>(weight), data<const float>(bias), data<T>(y), scratch.data());
 }
@@ -93,7 +94,7 @@ void run_backward(const DepthwiseKernel<T>& kernel, const Depthwise& d, const py
   check<float>(gradient_weight, {d.kernel * d.kernel, d.channels}, "gradient_weight");
   check<float>(gradient_bias, {d.channels}, "gradient_bias");
   T* gx = gradient_x ? data<T>(check<Bits>(*gradient_x, in, "gradient_x")) : nullptr;
-  py::gil_scoped_release release;
+  const WithoutGil release;
   const Scratch scratch(d.scratch());
   kernel.backward(d, data<const T>(gradient_y), data<const T>(y), data<const T>(x), data<const float>(weight), gx,
                   data<float>(gradient_weight), data<float>(gradient_bias), scratch.data());

@@ -1,10 +1,13 @@
 // The native core without Python, on every instruction set there is, against sums in double: for compilers and
 // processors that no Python here is built for. Prints what it checked; exits with 1 at the first difference.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "bank.hpp"
@@ -90,7 +93,7 @@ void check_search(const TileKernel& kernel, std::size_t queries, std::size_t row
   require(search.found() == queries * kept, "the number of neighbours", kernel);
   std::vector<std::int64_t> of(queries * kept), neighbours(queries * kept);
   std::vector<double> distances(queries * kept);
-  search.result(of.data(), neighbours.data(), distances.data(), 2);
+  search.result(of.size(), of.data(), neighbours.data(), distances.data(), 2);
   for (std::size_t query = 0; query < queries; ++query) {
     std::vector<double> all(rows);
     for (std::size_t row = 0; row < rows; ++row) all[row] = distance(&q[query * size], &r[row * size], size);
@@ -116,6 +119,36 @@ void check_bank(const TileKernel& kernel, std::size_t queries, std::size_t rows,
   }
 }
 
+// Calls from several threads at once: one has the pool, the others start threads of their own, and an error stays with
+// the call that it belongs to.
+void check_callers(const TileKernel& kernel) {
+  constexpr std::size_t kRows = 300, kSize = 24;
+  const std::vector<float> q = normal(kRows * kSize), bad(kRows * kSize, NAN);
+  const Normalisation how{2, 1.8f, 3, 100};
+  const Bank bank(q.data(), kRows, kSize);
+  std::vector<float> expected(q.size());
+  Bank(q.data(), kRows, kSize).normalise(q.data(), kRows, how, expected.data(), kernel, 1);
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&, caller] {
+      std::vector<float> out(q.size());
+      for (int round = 0; round < 30; ++round) {
+        bool thrown = false;
+        const bool harmful = (round + caller) % 5 == 0;
+        try {
+          bank.normalise(harmful ? bad.data() : q.data(), kRows, how, out.data(), kernel, 4);
+        } catch (const std::invalid_argument&) {
+          thrown = true;
+        }
+        if (thrown != harmful || (!harmful && out != expected)) ++wrong;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  require(wrong == 0, "one of many calls at once", kernel);
+}
+
 }  // namespace
 
 int main() {
@@ -127,7 +160,9 @@ int main() {
     check_search(*kernel, 7, 255, 17, 10);
     check_search(*kernel, 1, 5000, 8, 100);
     check_search(*kernel, 33, 31, 64, 50);
+    check_search(*kernel, 40, 6400, 9, 100);
     check_bank(*kernel, 13, 300, 40);
+    check_callers(*kernel);
     std::printf("%s: as it should be\n", kernel->name);
   }
 }
