@@ -16,7 +16,7 @@ import typer
 
 from ..errors import CopytraceError
 from ..store.atomic import reason
-from . import collection, convert, dedup, demo, embed, match, score, search, submission
+from . import collection, convert, dedup, demo, embed, match, score, search, serve, submission
 from .console import Interrupted, errors, print_result
 
 # typer brings click's exceptions along, newer versions in a copy of their own: this finds them in either.
@@ -37,6 +37,7 @@ for command in (
     convert.convert,
     match.match,
     match.verify,
+    serve.serve,
     score.evaluate,
     score.calibrate,
     submission.submission,
