@@ -86,6 +86,7 @@ def test_other_requests_that_are_refused(tight: Running) -> None:
         ("POST", "/v1/match?k=0", b"", 422),
         ("POST", "/v1/match?k=x", b"", 422),
         ("POST", "/v1/match?verify=nonsense", b"", 422),
+        ("POST", "/v1/match?kk=3", b"", 422),
         ("POST", "/v1/references/delete", b"[", 422),
         ("POST", "/v1/references/delete", b'{"ids": [1]}', 422),
         ("POST", "/v1/references/delete", b'{"ids": ["a\\u0000"]}', 422),

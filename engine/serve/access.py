@@ -135,9 +135,19 @@ def allow(role: Role) -> Callable[[Request], Awaitable[Caller]]:
             caller = access.check(request, role)
         except (sqlite3.Error, CollectionError):
             raise RequestError(503, "storage", "the keys cannot be read", {"Retry-After": "1"}) from None
+        _check_parameters(request)
         return caller
 
     return check
+
+
+def _check_parameters(request: Request) -> None:
+    """A parameter that is spelt wrongly must not be taken for one that is not given. Raises: RequestError 422."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        there = f"; there are {', '.join(sorted(known))}" if known else ""
+        raise RequestError(422, "parameter", f"there is no parameter {unknown[0]!r}{there}")
 
 
 def _unknown(message: str) -> RequestError:

@@ -22,6 +22,7 @@ async def match(
     caller: Reader,
     k: Annotated[int, Query(ge=1, le=1000, description="References at most, for each image.")] = 10,
     verify: Annotated[Verify, Query(description="How closely candidates are looked at.")] = "none",
+    evidence: Annotated[bool, Query(description="Tell what speaks for each match.")] = False,
 ) -> MatchAnswer:
     """The references that images are most likely copies of, the likeliest first. A bad image is its own item's error."""
     begun = perf_counter()
