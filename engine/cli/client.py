@@ -1,11 +1,10 @@
 """``copytrace client``: a service called from a shell."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ServiceError
 from ..read import IdRule, Image, open_source
 from .console import errors, print_result, progress_bar
 from .options import path
@@ -52,8 +51,8 @@ def match(
     for item in items:
         lines += [f"{item.name}\t{m.verdict}\t{m.id}\t{m.probability:.4f}\t{m.score:.6f}" for m in item.matches]
         lines += [f"{item.name}\terror\t{item.error}"] if item.error else []
-    print_result({"items": [item.model_dump() for item in items]}, "\n".join(lines), as_json)
-    _fail_if_all(len(items), sum(item.error is not None for item in items), "matched")
+    failed = sum(item.error is not None for item in items)
+    _print({"items": [item.model_dump() for item in items]}, lines, as_json, failed == len(items))
 
 
 @app.command()
@@ -79,8 +78,7 @@ def add(
             progress(number, len(source), len(failed))
     lines = [f"{one['id']}: {one['reason']}" for one in failed[:20]]
     lines.append(", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "no images")
-    print_result({"images": len(source), **counts, "failed": failed}, "\n".join(lines), as_json)
-    _fail_if_all(len(source), len(failed), "added")
+    _print({"images": len(source), **counts, "failed": failed}, lines, as_json, len(failed) == len(source))
 
 
 @app.command()
@@ -117,6 +115,11 @@ def _bytes(image: Image) -> bytes:
         return b""
 
 
-def _fail_if_all(count: int, failed: int, what: str) -> None:
-    if count and failed == count:
-        raise ServiceError(f"none of the {count} images could be {what}")
+def _print(result: dict[str, Any], lines: list[str], as_json: bool, nothing: bool) -> None:
+    """The result; nothing: whether no image could be used, which is exit code 1."""
+    if nothing:
+        result["error"] = "none of the images could be used"
+    print_result(result, "\n".join(lines), as_json)
+    if nothing:
+        errors.print(f"error: {result['error']}")
+        raise typer.Exit(1)
