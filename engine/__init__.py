@@ -32,6 +32,7 @@ from .errors import (
     ResumeError,
     ScoreError,
     SearchError,
+    ServiceError,
     SourceError,
     StoreError,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "Scored",
     "ScoredPairs",
     "SearchError",
+    "ServiceError",
     "SourceError",
     "StoreError",
     "Summary",

@@ -25,16 +25,19 @@ def open_collection(
     attributes: Mapping[str, Any],
     *,
     properties: Mapping[str, Any] | None = None,
+    auto_compact: bool = True,
 ) -> Collection:
     """Open a collection for descriptors made like this, or make one, with ``properties``, where there is none.
+
+    auto_compact: see ``Collection``.
 
     Raises: CollectionError, also when its descriptors were made in another way.
     """
     path = Path(path)
     if not is_collection(path):
         made = {name: str(value) for name, value in attributes.items()}
-        return Collection.create(path, dimension, made, properties=properties)
-    collection = Collection.open(path, write=True)
+        return Collection.create(path, dimension, made, properties=properties, auto_compact=auto_compact)
+    collection = Collection.open(path, write=True, auto_compact=auto_compact)
     try:
         check_alike(collection, dimension, attributes)
     except BaseException:

@@ -13,10 +13,9 @@
     │   ├── ResumeError            an unfinished run does not belong to this command
     │   └── CollectionError        a collection cannot be opened, read or changed
     ├── SearchError                descriptors that cannot be searched
-    ├── MatchError                 evidence or a match model that cannot be read
-
-
     │   └── ComparisonError        two files whose descriptors mean different things; a StoreError too
+    ├── MatchError                 evidence or a match model that cannot be read
+    ├── ServiceError               the service cannot start as it was told to, or a request to it has failed
     └── ScoreError                 pairs or ground truth that cannot be scored
 """
 
@@ -78,6 +77,10 @@ class MatchError(CopytraceError, ValueError):
 
 class ComparisonError(StoreError, SearchError):
     """Two files whose descriptors cannot be compared with each other."""
+
+
+class ServiceError(CopytraceError):
+    """The service cannot start as it was told to, or a request to it has failed."""
 
 
 class ScoreError(CopytraceError, ValueError):

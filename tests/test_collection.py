@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from copytrace.engine import Collection, CollectionError, read_metadata
-from copytrace.engine.collection import Blob, change, schema
+from copytrace.engine.collection import Blob, Keys, change, schema
 
 ODD_IDS = [
     "a b",
@@ -351,8 +351,22 @@ def test_an_older_format_is_migrated_and_a_newer_one_refused(
             with Collection.open(path, write=write) as migrated:
                 assert contents(migrated) == expected and migrated.check() == []
                 migrated._catalogue._connection.execute("SELECT query FROM decision")
-    with pytest.raises(CollectionError, match="format 2 is newer than this copytrace reads"):
+    with pytest.raises(CollectionError, match=f"format {len(newer)} is newer than this copytrace reads"):
         Collection.open(collection.path)
+
+
+def test_a_collection_of_format_1_gets_its_keys_and_audit_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        for module in ("schema", "collection"):
+            patch.setattr(f"copytrace.engine.collection.{module}.MIGRATIONS", schema.MIGRATIONS[:1])
+        with Collection.create(tmp_path / "old.ct", DIMENSION) as old:
+            add(old, ["a", "b"])
+            expected = contents(old)
+    with Keys(tmp_path / "old.ct") as keys:
+        keys.add("first", "read", "the test")
+    with Collection.open(tmp_path / "old.ct") as opened:
+        assert contents(opened) == expected and opened.check() == []
+        assert [entry.what for entry in opened.audit()] == [{"name": "first", "role": "read"}]
 
 
 def test_a_failed_migration_leaves_the_older_format(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:

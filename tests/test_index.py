@@ -185,3 +185,34 @@ def test_numbers_of_ids_keep_their_order(ids: str) -> None:
     order.remove(names[::3])
     kept = sorted([*(name for i, name in enumerate(names) if i % 3), "Z", "b"])
     assert (np.diff(order.numbers(kept)) > 0).all()
+
+
+def test_replaced_rows_are_found_and_never_missing() -> None:
+    """A search beside a replacement finds the old row or the new one."""
+    rng = np.random.default_rng(3)
+    index = Index(4, block_rows=16, threads=1)
+    rows = rng.normal(size=(40, 4)).astype(np.float32)
+    ids = [f"r{i}" for i in range(40)]
+    index.add(ids, rows)
+    missing: list[int] = []
+    stop = threading.Event()
+
+    def search() -> None:
+        while not stop.is_set():
+            if len(index.nearest(rows[:1], 100)) != 40:
+                missing.append(1)
+
+    reader = threading.Thread(target=search)
+    reader.start()
+    for turn in range(200):
+        rows[turn % 40] = rng.normal(size=4)
+        index.add([f"r{turn % 40}"], rows[turn % 40][None], replace=True)
+    stop.set()
+    reader.join()
+    assert not missing and len(index) == 40
+    found = index.nearest(rows, 1)
+    assert sorted(found.references) == sorted(ids) and not found.distances.any()
+    with pytest.raises(SearchError, match="already"):
+        index.add(["r1"], rows[:1])
+    index.add(["r1", "new"], rows[2:4], replace=True)
+    assert len(index) == 41

@@ -16,7 +16,7 @@ import typer
 
 from ..errors import CopytraceError
 from ..store.atomic import reason
-from . import collection, convert, dedup, demo, embed, match, score, search, submission
+from . import client, collection, convert, dedup, demo, embed, match, score, search, serve, submission
 from .console import Interrupted, errors, print_result
 
 # typer brings click's exceptions along, newer versions in a copy of their own: this finds them in either.
@@ -37,12 +37,14 @@ for command in (
     convert.convert,
     match.match,
     match.verify,
+    serve.serve,
     score.evaluate,
     score.calibrate,
     submission.submission,
 ):
     app.command()(command)
 app.add_typer(collection.app, name="collection", no_args_is_help=True)
+app.add_typer(client.app, name="client", no_args_is_help=True)
 for verb in entry_points(group="copytrace.verbs"):  # what training and export add; the engine does not import them
     loaded = verb.load()
     if isinstance(loaded, typer.Typer):

@@ -4,21 +4,27 @@ Rows and blobs lie in append-only segment files, memory-mapped by what scans the
 Checksums are compared whenever a row, a blob or an entry of the catalogue is read, so a flipped byte ends in an error.
 """
 
+from .audit import AuditEntry
 from .blobs import Blobs
 from .collection import Collection
 from .folder import is_collection
 from .incoming import Blob, check_id
+from .keys import Key, Keys, Role
 from .metadata_file import read_metadata
 from .records import WHOLE, Reference
 from .rows import Descriptors
 
 __all__ = [
     "WHOLE",
+    "AuditEntry",
     "Blob",
     "Blobs",
     "Collection",
     "Descriptors",
+    "Key",
+    "Keys",
     "Reference",
+    "Role",
     "check_id",
     "is_collection",
     "read_metadata",

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CollectionError
+from .audit import AuditEntry, write_entry
 from .records import BlobRecord, Record, Segment, property_seal
 from .schema import migrate, read_format
 
@@ -34,7 +35,14 @@ class Catalogue:
 
     def __init__(self, path: Path, *, write: bool, name: str = FILE_NAME) -> None:
         self.path = path
+        self.entry: AuditEntry | None = None
+        """What the next change is to leave in the audit log."""
         self._connection = _connect(path / name, write)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For tables that are looked after elsewhere."""
+        return self._connection
 
     def close(self) -> None:
         self._connection.close()
@@ -66,11 +74,14 @@ class Catalogue:
             self._connection.execute("ROLLBACK")
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
-        """One transaction: all that is written inside is on the disk when it ends, or none of it."""
+    def changing(self, entry: AuditEntry | None = None) -> Iterator[None]:
+        """One transaction: all that is written inside is on the disk when it ends, or none of it. entry: for the audit log."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            entry, self.entry = entry or self.entry, None
+            if entry is not None:
+                write_entry(self._connection, entry)
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
@@ -151,6 +162,11 @@ class Catalogue:
         where = "" if after is None else "WHERE id > ?"
         values = (limit,) if after is None else (after, limit)
         return [self._record(row) for row in self._connection.execute(f"{_RECORD} {where} ORDER BY id LIMIT ?", values)]
+
+    def same_bytes(self, sha256: str) -> list[str]:
+        """The ids of references whose bytes have this sha256."""
+        found = self._connection.execute(f"{_RECORD} WHERE sha256 = ? ORDER BY id", (sha256,))
+        return [self._record(row).id for row in found]
 
     def find(self, ids: Iterable[str]) -> Iterator[Record]:
         """Those of the ids that are there, in the order given."""

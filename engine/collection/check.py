@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CollectionError
+from .audit import read_entries
 from .blobs import blob_is_whole, bytes_of
 from .catalogue import Catalogue
 from .records import BlobRecord, Record
@@ -35,6 +36,8 @@ def find_damage(path: Path, catalogue: Catalogue, files: SegmentFiles, dimension
 
 def _problems(snapshot: Snapshot, catalogue: Catalogue, dimension: int) -> Iterator[str]:
     catalogue.properties()
+    for _ in read_entries(catalogue.connection):
+        pass  # each is compared with its seal
     live: Counter[int] = Counter()
     names: dict[int, tuple[str, set[str]]] = {}
     waiting: list[Record] = []

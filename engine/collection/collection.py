@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import CollectionError
+from .audit import AuditEntry
 from .catalogue import FILE_NAME as CATALOGUE
 from .catalogue import Catalogue
 from .change import Change
-from .compaction import compact, dead_bytes, is_worth_compacting
+from .compaction import compact, dead_bytes
 from .errors import reporting
 from .folder import check_free, check_there, clear
 from .incoming import Blob, Incoming, check_id, check_incoming, metadata_text
@@ -99,6 +100,16 @@ class Collection(OpenCollection):
                 if lock is not None:
                     lock.release()
                 raise
+
+    @contextmanager
+    def noting(self, who: str, action: str, what: Mapping[str, Any]) -> Iterator[None]:
+        """The change that is made inside leaves an entry in the audit log, both or neither."""
+        with self._guard:
+            self._catalogue.entry = AuditEntry(who, action, dict(what))
+            try:
+                yield
+            finally:
+                self._catalogue.entry = None
 
     def set_properties(self, **values: Any) -> None:
         """Set properties, JSON values; ``dimension`` and ``attributes`` stay what they are."""
@@ -186,7 +197,7 @@ class Collection(OpenCollection):
 
     def _compact_if_worth_it(self) -> None:
         """What was asked for is done when this is called, so its own failure is a warning."""
-        if self._auto_compact and is_worth_compacting(self._catalogue.segments()):
+        if self._auto_compact and self.is_worth_compacting:
             try:
                 self.compact()
             except CollectionError as error:

@@ -7,11 +7,12 @@ from threading import RLock
 from typing import Any, Self, TypeVar
 
 from ..errors import CollectionError
+from .audit import AuditEntry, read_entries
 from .backup import copy_collection
 from .blobs import Blobs, read_blob
 from .catalogue import Catalogue
 from .check import find_damage
-from .compaction import dead_bytes
+from .compaction import dead_bytes, is_worth_compacting
 from .errors import reporting
 from .incoming import Blob, can_be_id
 from .lock import WriterLock
@@ -81,6 +82,17 @@ class OpenCollection:
             wanted = (name for name in ids if can_be_id(name))
             return {record.id: record.reference() for record in self._catalogue.find(wanted)}
 
+    def same_bytes(self, sha256: Iterable[str]) -> dict[str, list[str]]:
+        """The ids of references whose bytes have these sha256 (hexadecimal), where there are any."""
+        with self._guard, reporting(self.path), self._catalogue.reading():
+            found = {one: self._catalogue.same_bytes(one) for one in dict.fromkeys(sha256)}
+        return {one: ids for one, ids in found.items() if ids}
+
+    def audit(self, after: int = 0, limit: int = -1) -> list[AuditEntry]:
+        """The audit log behind the entry of a number, at most ``limit`` entries of it."""
+        with self._guard, reporting(self.path), self._catalogue.reading():
+            return list(read_entries(self._catalogue.connection, after, limit))
+
     def descriptors(self, view: str | None = WHOLE) -> Descriptors:
         """The rows of one view of all references that have it, or with None those of all views; see :class:`Descriptors`."""
         with self._guard, reporting(self.path):
@@ -145,6 +157,12 @@ class OpenCollection:
         """Bytes of the segments that belong to no reference any more, and go when they are compacted."""
         with self._guard, reporting(self.path), self._catalogue.reading():
             return sum(map(dead_bytes, self._catalogue.segments()))
+
+    @property
+    def is_worth_compacting(self) -> bool:
+        """Whether more of the segments is dead than alive."""
+        with self._guard, reporting(self.path), self._catalogue.reading():
+            return is_worth_compacting(self._catalogue.segments())
 
     def _snapshot(self, use: Callable[[Snapshot], T]) -> T:
         return take_snapshot(self.path, self._catalogue, self._files, self.dimension, use)

@@ -29,6 +29,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " WITHOUT ROWID",
         "INSERT INTO total VALUES ('reference', 0, 0, 1), ('segment', 0, 0, 1)",
     ),
+    (
+        # Keys to the service, by the sha256 of their text, and who changed what.
+        "CREATE TABLE key (name TEXT NOT NULL, role TEXT NOT NULL, sha256 TEXT PRIMARY KEY, created TEXT NOT NULL,"
+        " revoked TEXT NOT NULL, used TEXT NOT NULL, seal INTEGER NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE audit (number INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, who TEXT NOT NULL,"
+        " action TEXT NOT NULL, what TEXT NOT NULL, seal INTEGER NOT NULL)",
+        "CREATE INDEX reference_sha256 ON reference (sha256)",
+    ),
 )
 
 

@@ -140,9 +140,10 @@ class Index:
     def __contains__(self, name: object) -> bool:
         return name in self._slots
 
-    def add(self, ids: Sequence[str], rows: Rows) -> None:
+    def add(self, ids: Sequence[str], rows: Rows, *, replace: bool = False) -> None:
         """Add rows [N, D] under new ids; all of them or, on an error, none.
 
+        replace: rows under ids that are there take their place; a search finds the old or the new one, never neither.
         Raises: SearchError on an id that is there already or twice, another dimension, and bad values.
         """
         names = list(ids)
@@ -154,18 +155,18 @@ class Index:
         id_ranks(names)  # refuses what occurs twice
         values = load(rows, 0, rows.shape[0])
         with self._changing:
-            for name in names:
-                if name in self._slots:
-                    raise SearchError(f"the id {name!r} is in the index already")
+            old = [name for name in names if name in self._slots]
+            if old and not replace:
+                raise SearchError(f"the id {old[0]!r} is in the index already")
             if names:
-                self._append(names, values)
+                self._append(names, values, old)
 
-    def _append(self, names: list[str], values: Float32) -> None:
+    def _append(self, names: list[str], values: Float32, old: list[str]) -> None:
         parts = [slice(start, start + self._block_rows) for start in range(0, len(names), self._block_rows)]
         rows = [
             _core.References(values[part]) for part in parts
         ]  # the memory first: nothing has changed if there is none
-        segments = list(self._snapshot.segments)
+        segments = self._without(old)
         if self._order.add(names):
             segments = [replace(segment, keys=self._keys_of(segment)) for segment in segments]
         slots = np.arange(self._next_slot, self._next_slot + len(names))
@@ -191,15 +192,19 @@ class Index:
             for name in names:
                 if name not in self._slots:
                     raise SearchError(f"the id {name!r} is not in the index")
-            if not names:
-                return
-            gone = np.sort([self._slots.pop(name) for name in names])
-            self._order.remove(names)
-            segments = []
-            for segment in self._snapshot.segments:
-                here = gone[slice(*np.searchsorted(gone, [segment.slots[0], segment.slots[-1] + 1]))]
-                segments.append(segment.without(here) if len(here) else segment)
-            self._publish(segments)
+            self._publish(self._without(names))
+
+    def _without(self, names: list[str]) -> list[_Segment]:
+        """Forget ids that are there; the segments with their rows marked as removed."""
+        if not names:
+            return list(self._snapshot.segments)
+        gone = np.sort([self._slots.pop(name) for name in names])
+        self._order.remove(names)
+        segments = []
+        for segment in self._snapshot.segments:
+            here = gone[slice(*np.searchsorted(gone, [segment.slots[0], segment.slots[-1] + 1]))]
+            segments.append(segment.without(here) if len(here) else segment)
+        return segments
 
     def _publish(self, segments: Sequence[_Segment]) -> None:
         """Make segments the ones that are searched from now on: merged so that every one is larger than the next, or full."""

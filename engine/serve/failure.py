@@ -1,0 +1,75 @@
+"""Whole requests that fail: ``{"error": {"code", "message"}}`` with the status that HTTP has for it."""
+
+import errno
+import logging
+import sqlite3
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ..errors import CollectionError
+
+log = logging.getLogger(__name__)
+
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class RequestError(Exception):
+    """Answered with ``status`` instead of a result. code: a word for machines, message: a line for people."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = dict(headers or {})
+
+
+def busy(message: str, seconds: float) -> RequestError:
+    """503 that says when to try again, which a service that is down would not."""
+    return RequestError(503, "busy", message, {"Retry-After": str(max(1, round(seconds)))})
+
+
+def is_full_disk(error: CollectionError) -> bool:
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+    return isinstance(cause, OSError) and cause.errno in _FULL_DISK
+
+
+def install(app: FastAPI) -> None:
+    """Let every failure of an app be answered in the same form."""
+
+    @app.exception_handler(RequestError)
+    async def _refused(request: Request, error: RequestError) -> JSONResponse:
+        return _answer(error.status, error.code, str(error), error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        status = HTTPStatus(error.status_code)
+        return _answer(status, status.phrase.lower().replace(" ", "_"), str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        return _answer(422, "invalid", "; ".join(lines))
+
+    @app.exception_handler(CollectionError)
+    async def _storage(request: Request, error: CollectionError) -> JSONResponse:
+        log.error("%s", error)
+        if is_full_disk(error):
+            return _answer(507, "full", "the disk is full; nothing of this request was kept")
+        return _answer(500, "storage", "the collection cannot be read or written; the log says why")
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        return _answer(500, "internal", "an error of the service; the log has its traceback")
+
+
+def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    body: dict[str, Any] = {"error": {"code": code, "message": message}}
+    return JSONResponse(body, status, dict(headers or {}))

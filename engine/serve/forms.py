@@ -1,0 +1,107 @@
+"""What the service answers, as OpenAPI describes it."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Verdict = Literal["match", "review", "no match"]
+
+
+class ErrorDetail(BaseModel):
+    code: str
+    message: str
+
+
+class ErrorAnswer(BaseModel):
+    """A whole request that failed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"error": {"code": "busy", "message": "256 images are waiting; try again"}}}
+    )
+    error: ErrorDetail
+
+
+class FoundMatch(BaseModel):
+    """A reference that may be what an image is a copy of."""
+
+    id: str
+    score: float = Field(description="Higher is more alike; -(squared distance) without a second look.")
+    probability: float = Field(description="That the image is a copy of the reference, 0 to 1.")
+    verdict: Verdict = Field(description="By the collection's two thresholds for the probability.")
+    evidence: dict[str, Any] | None = None
+
+
+class MatchedImage(BaseModel):
+    name: str
+    matches: list[FoundMatch]
+    error: str | None = None
+    damaged: str | None = Field(None, description="What is wrong with an image that could still be decoded.")
+
+
+class MatchAnswer(BaseModel):
+    items: list[MatchedImage]
+    bundle: str = Field(description="sha256 of the networks and constants that were used.")
+    timings: dict[str, float] = Field(description="Seconds by stage; stages of a batch count for all in it.")
+
+
+class AddedImage(BaseModel):
+    id: str
+    status: Literal["added", "replaced", "unchanged", "error"]
+    error: str | None = None
+    damaged: str | None = None
+    same_as: list[str] = Field(default=[], description="Other references with the same bytes.")
+
+
+class AddAnswer(BaseModel):
+    items: list[AddedImage]
+
+
+class ReferenceAnswer(BaseModel):
+    id: str
+    sha256: str | None
+    size: int | None
+    metadata: dict[str, Any]
+
+
+class ReferencePage(BaseModel):
+    items: list[ReferenceAnswer]
+    count: int = Field(description="References in all.")
+    next: str | None = Field(description="Give it as ``after`` for the next page; null on the last one.")
+
+
+class MetadataPatch(BaseModel):
+    """Keys that are set, or with null taken away; the others stay."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"metadata": {"owner": "A", "note": None}}})
+    metadata: dict[str, JsonValue]
+
+
+class Ids(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"ids": ["R000001", "R000002"]}})
+    ids: list[str] = Field(max_length=10_000)
+
+
+class DeletedReference(BaseModel):
+    id: str
+    status: Literal["deleted", "missing"]
+
+
+class DeleteAnswer(BaseModel):
+    items: list[DeletedReference]
+
+
+class EmbeddedImage(BaseModel):
+    name: str
+    descriptor: list[float] | None
+    error: str | None = None
+    damaged: str | None = None
+
+
+class EmbedAnswer(BaseModel):
+    items: list[EmbeddedImage]
+    dimension: int
+    bundle: str
+
+
+class Health(BaseModel):
+    status: Literal["ok", "ready", "starting", "draining"]

@@ -1,0 +1,209 @@
+"""One collection being served: everything that lives as long as the process."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import cv2
+import numpy as np
+from fastapi import Request
+
+from ..api import Engine
+from ..collection import Collection, Keys, is_collection
+from ..errors import ServiceError
+from ..gathering import OUTPUT, open_collection
+from ..manifest import Precision
+from ..match.constants import MatchConstants
+from ..matching import CONSTANTS, bundled_file
+from ..pipeline import Pipeline
+from ..run import describe_run
+from .access import Access
+from .batching import Batcher, QueueFullError
+from .computing import Computed, Computing, Wanted
+from .failure import RequestError, busy
+from .live import LiveReferences
+from .metrics import Metrics
+from .settings import Settings
+from .uploads import ClientGoneError, Uploads
+from .verdicts import Thresholds
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+State = Literal["starting", "ready", "draining"]
+SAVE_SECONDS = 60.0
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What was computed of a request's images, in their order, and the seconds its slowest image took by stage."""
+
+    images: list[Computed]
+    seconds: dict[str, float]
+
+
+class Service:
+    """Opened at once, ready after ``load``. Raises: CollectionError, BundleError, ServiceError, MissingExtraError."""
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self.settings = settings
+        self.state: State = "starting"
+        precision = settings.precision or _precision_of(path)
+        self.engine = Engine(
+            settings.bundle, precision=precision, threads=settings.threads, pixel_limit=settings.pixel_limit
+        )
+        embedder = self.engine.embedder
+        attributes = describe_run(embedder, "reference", OUTPUT)
+        collection = open_collection(path, embedder.dimension(OUTPUT), attributes, auto_compact=False)
+        self.references = LiveReferences(collection, Collection.open(path), settings.threads)
+        self.thresholds = Thresholds.of(collection.properties)
+        self.constants = MatchConstants.load(bundled_file(self.engine, CONSTANTS))
+        self.keys = Keys(path)
+        self.access = Access(self.keys, no_auth=settings.no_auth, rate=settings.rate)
+        self.uploads = Uploads(settings)
+        self.metrics = Metrics()
+        self._computing = Computing(Pipeline(embedder), self.references)
+        self.batcher: Batcher[Wanted, Computed] = Batcher(
+            self._computing,
+            most=settings.queue_images,
+            batch=settings.batch_images,
+            observe=self.metrics.batch_images.observe,
+        )
+        self._writer = ThreadPoolExecutor(1, "write")
+        self._readers = ThreadPoolExecutor(2, "read")
+        self._watch()
+
+    def load(self) -> None:
+        """Bring everything into memory and compute one image. Raises: CollectionError for what is damaged."""
+        self.references.load()
+        picture = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+        for output in (OUTPUT, self.engine.embedder.output_for("query")):
+            self._computing([Wanted(picture, output, 1)])
+        if not self.settings.no_auth and not self.access.has_keys():
+            log.warning("there are no keys yet, so nobody is let in: copytrace collection key add %s NAME", self.path)
+        self.state = "ready"
+
+    @property
+    def path(self) -> Path:
+        return self.references.collection.path
+
+    @property
+    def bundle_hash(self) -> str:
+        return self.engine.bundle.recipe
+
+    async def compute(self, request: Request, wanted: Sequence[Wanted]) -> Results:
+        """Let images be computed. Raises: RequestError when there is no room or time, or nobody to answer any more."""
+        try:
+            futures = self.batcher.submit(wanted)
+        except QueueFullError:
+            self.metrics.rejected.labels("queue").inc()
+            raise self.queue_full() from None
+        gone = asyncio.ensure_future(_disconnected(request))
+        everything = asyncio.gather(*futures)
+        everything.add_done_callback(_retrieve)
+        try:
+            await asyncio.wait(
+                (everything, gone), timeout=self.settings.request_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if everything.done():
+                results = everything.result()
+                seconds = {"queue": max(waited for _, waited in results)}
+                for one, _ in results:
+                    seconds |= {stage: max(value, seconds.get(stage, 0.0)) for stage, value in one.seconds.items()}
+                self.metrics.observe_stages(seconds)
+                return Results([one for one, _ in results], seconds)
+            if gone.done():
+                self.metrics.rejected.labels("gone").inc()
+                raise ClientGoneError
+            self.metrics.rejected.labels("time").inc()
+            raise busy("the request took too long", RETRY_SECONDS)
+        finally:
+            gone.cancel()
+            everything.cancel()  # and with it all that has not begun
+
+    def check_ready(self) -> None:
+        """Raises: RequestError while the references are not all in memory yet."""
+        if self.state == "starting":
+            raise RequestError(503, "starting", "the service is starting", {"Retry-After": "2"})
+
+    def check_room(self) -> None:
+        """Called before a body is read. Raises: RequestError when nothing can be taken in."""
+        self.check_ready()
+        if self.batcher.is_full:
+            self.metrics.rejected.labels("queue").inc()
+            raise self.queue_full()
+
+    def queue_full(self) -> RequestError:
+        return busy(f"{self.batcher.waiting} images are waiting; try again", RETRY_SECONDS)
+
+    async def write(self, change: Callable[[], T]) -> T:
+        """Make a change, one at a time; once it has begun it is made, whatever becomes of the request."""
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, change))
+
+    async def read(self, question: Callable[[], T]) -> T:
+        """Ask the collection, away from the event loop and from changes."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, question)
+
+    async def keep_house(self) -> None:
+        """Now and then, until cancelled: compact, and keep when keys were used."""
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            try:
+                await self.write(self.references.compact)
+                await self.read(self.access.save_used)
+            except Exception:
+                log.exception("what is done now and then has failed, and is tried again")
+
+    async def close(self) -> None:
+        """Finish what is under way, and let go of the collection."""
+        self.state = "draining"
+        await self.batcher.close()
+        for threads in (self._writer, self._readers):
+            threads.shutdown()
+        try:
+            self.access.save_used()
+        finally:
+            self.keys.close()
+            self.references.close()
+
+    def _watch(self) -> None:
+        references = self.references
+        self.metrics.watch("queue_images", "Images that wait.", lambda: self.batcher.waiting)
+        self.metrics.watch("references", "References in the index.", lambda: len(references))
+        self.metrics.watch("index_bytes", "Bytes of their rows as float32.", lambda: references.index_bytes)
+        self.metrics.watch("upload_bytes", "Bytes of bodies under way.", lambda: self.uploads.under_way)
+        self.metrics.watch(
+            "last_checkpoint_seconds",
+            "When a change was last brought to the disk, seconds since 1970; 0: not since the start.",
+            lambda: references.last_change,
+        )
+
+
+def _retrieve(future: "asyncio.Future[Any]") -> None:
+    """Look at what became of a future that is given up, which would be logged as an oversight otherwise."""
+    if not future.cancelled():
+        future.exception()
+
+
+async def _disconnected(request: Request) -> None:
+    """Returns when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _precision_of(path: Path) -> Precision:
+    """What a collection that is there was made with."""
+    if not is_collection(path):
+        return "int8"
+    with Collection.open(path) as opened:
+        precision = opened.attributes.get("precision", "int8")
+    if precision not in ("int8", "float32"):
+        raise ServiceError(
+            f"{path}: its descriptors were made with the precision {precision!r}, which this does not know"
+        )
+    return "float32" if precision == "float32" else "int8"

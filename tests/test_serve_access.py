@@ -1,0 +1,157 @@
+"""Who is let in: keys, roles over every route, rates, and pages of other sites."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from services import Running, photo, running
+
+from copytrace.engine import Collection, CollectionError
+from copytrace.engine.collection import Keys
+
+from bundle_files import small_bundle
+
+ROLES = ("read", "write", "review", "admin")
+OPEN = {("get", "/healthz"), ("get", "/readyz")}
+NEEDED = {
+    ("get", "/metrics"): "read",
+    ("post", "/v1/match"): "read",
+    ("post", "/v1/embed"): "read",
+    ("get", "/v1/references"): "read",
+    ("get", "/v1/references/{id}"): "read",
+    ("post", "/v1/references"): "write",
+    ("patch", "/v1/references/{id}"): "write",
+    ("delete", "/v1/references/{id}"): "write",
+    ("post", "/v1/references/delete"): "write",
+}
+MAY = {
+    "read": {"read"},
+    "write": {"read", "write"},
+    "review": {"read", "review"},
+    "admin": {"read", "write", "review", "admin"},
+}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("guarded")
+    with running(folder / "refs.ct", bundle=small_bundle(folder / "bundle"), no_auth=False) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def secrets(guarded: Running) -> dict[str, str]:
+    with Keys(guarded.service.path) as keys:
+        return {role: keys.add(f"a {role} key", role, "the test") for role in ROLES}
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {secret}"}
+
+
+def call(running: Running, method: str, path: str, headers: dict[str, str]) -> int:
+    """The status of a request that is good in all but its key, as far as a role can tell."""
+    content = b'{"ids": []}' if path.endswith("/delete") else b'{"metadata": {}}' if method == "patch" else photo(0)
+    kind = "application/json" if content[:1] == b"{" else "image/jpeg"
+    url = path.replace("{id}", "none")
+    answer = running.client.request(method, url, content=content, headers={"content-type": kind, **headers})
+    return answer.status_code
+
+
+def test_every_route_has_its_role(guarded: Running, secrets: dict[str, str]) -> None:
+    paths = guarded.client.get("/openapi.json").json()["paths"]
+    routes = {(method, path) for path, methods in paths.items() for method in methods}
+    assert routes == OPEN | set(NEEDED)  # a route that is not in this table has not been thought about
+    for (method, path), needed in NEEDED.items():
+        assert call(guarded, method, path, {}) == 401
+        for role in ROLES:
+            status = call(guarded, method, path, bearer(secrets[role]))
+            assert (status == 403) == (needed not in MAY[role]) and status != 401, (method, path, role, status)
+    for method, path in OPEN:
+        assert call(guarded, method, path, {}) == 200
+
+
+@pytest.mark.parametrize("given", ["Bearer", "Bearer ct_wrong", "Basic YTpi", "ct_", "Bearer \xff", "bearer  x y", ""])
+def test_wrong_keys(guarded: Running, given: str) -> None:
+    answer = guarded.client.get("/v1/references", headers={"authorization": given.encode("latin-1")})
+    assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Bearer"
+    assert set(answer.json()["error"]) == {"code", "message"}
+
+
+def test_a_key_is_made_used_and_revoked_while_the_service_runs(guarded: Running) -> None:
+    command = [str(Path(sys.executable).parent / "copytrace"), "collection", "key"]
+    path = str(guarded.service.path)
+    made = subprocess.run([*command, "add", path, "cli", "--role", "write", "--json"], capture_output=True, check=True)
+    secret = json.loads(made.stdout)["key"]
+    assert guarded.client.get("/v1/references", headers=bearer(secret)).status_code == 200
+    files = {"images": ("mine.jpg", photo(1))}
+    assert guarded.client.post("/v1/references", files=files, headers=bearer(secret)).status_code == 200
+    with Keys(guarded.service.path) as keys:
+        with pytest.raises(CollectionError, match="already"):
+            keys.add("cli", "read", "the test")
+        keys.revoke("cli", "the test")
+        assert guarded.client.get("/v1/references", headers=bearer(secret)).status_code == 401
+        with pytest.raises(CollectionError, match="no valid key"):
+            keys.revoke("cli", "the test")
+        guarded.service.access.save_used()
+        (key,) = [key for key in keys.list_keys() if key.name == "cli"]
+        assert key.used > key.created and key.revoked > key.created
+    log = [(entry.who, entry.action) for entry in guarded.service.references.collection.audit()]
+    assert [one for one in log if "key" in one[1]][-2:] == [("command line", "add key"), ("the test", "revoke key")]
+    assert ("cli", "add") in log
+    everything = b"".join(file.read_bytes() for file in guarded.service.path.iterdir())
+    assert secret.encode() not in everything and secret[3:].encode() not in everything
+
+
+def test_names_and_damage_of_keys(tmp_path: Path) -> None:
+    Collection.create(tmp_path / "refs.ct", 4).close()
+    with Keys(tmp_path / "refs.ct") as keys:
+        for name in ("", "a\nb", "x" * 200, "\ud800"):
+            with pytest.raises(CollectionError):
+                keys.add(name, "read", "the test")
+        with pytest.raises(ValueError, match="role"):
+            keys.add("a", "root", "the test")  # type: ignore[arg-type]
+        keys.add("a", "read", "the test")
+        keys._catalogue.connection.execute("UPDATE key SET role = 'admin'")
+        with pytest.raises(CollectionError, match="damaged"):
+            keys.list_keys()
+        keys._catalogue.connection.execute("UPDATE audit SET who = 'nobody'")
+    with Collection.open(tmp_path / "refs.ct") as collection:
+        assert re.search("audit log is damaged: entry 1", collection.check()[0])
+
+
+def test_rate(tmp_path: Path) -> None:
+    with running(tmp_path / "refs.ct", bundle=small_bundle(tmp_path / "bundle"), rate=2.0) as own:
+        codes = [own.client.get("/v1/references").status_code for _ in range(8)]
+        assert codes[:4] == [200] * 4 and codes[-1] == 429
+        refused = own.client.get("/v1/references")
+        assert refused.json()["error"]["code"] == "rate" and int(refused.headers["retry-after"]) >= 1
+        time.sleep(0.6)
+        assert own.client.get("/v1/references").status_code == 200
+        assert own.client.get("/healthz").status_code == 200
+
+
+def test_pages_of_other_sites_and_names_that_lead_here_are_refused(tmp_path: Path) -> None:
+    """A browser on this machine must not be made to change what is served without keys."""
+    with running(tmp_path / "refs.ct", bundle=small_bundle(tmp_path / "bundle")) as own:
+        files = {"images": ("a.jpg", photo(1))}
+        for headers in (
+            {"origin": "https://elsewhere.example"},
+            {"origin": "null"},
+            {"sec-fetch-site": "cross-site"},
+            {"host": "rebound.example"},
+            {"host": "rebound.example", "origin": "http://rebound.example"},
+        ):
+            answer = own.client.post("/v1/references", files=files, headers=headers)
+            assert answer.status_code == 403, headers
+        same = {"origin": own.url, "sec-fetch-site": "same-origin"}
+        assert own.client.post("/v1/references", files=files, headers=same).status_code == 200
+        assert len(own.service.references) == 1
+        wrong = httpx.get(f"{own.url}/v1/references", headers=bearer("ct_wrong"))
+        assert wrong.status_code == 401  # a wrong key is no better for being unneeded

@@ -1,0 +1,292 @@
+"""The service as a process: how it starts, what signals do, kills, full disks, flipped bytes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from services import photo, running
+
+from copytrace.engine import Collection, CopytraceError, ServiceError
+from copytrace.engine.serve import Settings, load_settings
+from copytrace.engine.serve.server import serve
+from copytrace.engine.serve.service import Service
+
+from bundle_files import small_bundle
+
+COMMAND = str(Path(sys.executable).parent / "copytrace")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_bundle(tmp_path_factory.mktemp("bundle") / "small")
+
+
+class Process:
+    """``copytrace serve`` on a free port, ready."""
+
+    def __init__(self, path: Path, bundle: Path, *options: str) -> None:
+        command = [COMMAND, "serve", str(path), "--bundle", str(bundle), "--port", "0", "--no-auth", *options]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if line.startswith("serving "):
+                self.url = line.split()[-1]
+                break
+        else:
+            raise AssertionError("it has ended")
+        self.rest = threading.Thread(target=self.process.stderr.read)
+        self.rest.start()  # a full pipe would stop it
+        while True:
+            try:
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            assert self.process.poll() is None
+            time.sleep(0.02)
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(30)
+        self.rest.join()
+        return code
+
+
+class Client(threading.Thread):
+    """Adds, deletes and asks until the service is gone, and notes what was acknowledged."""
+
+    def __init__(self, url: str, number: int) -> None:
+        super().__init__()
+        self.url, self.number = url, number
+        self.added: dict[str, int] = {}
+        self.deleted: set[str] = set()
+        self.unknown: set[str] = set()
+        self.turns = 0
+
+    def run(self) -> None:
+        choice = random.Random(self.number)
+        with httpx.Client(base_url=self.url, timeout=30) as client:
+            try:
+                while True:
+                    self._turn(client, choice)
+                    self.turns += 1
+            except httpx.TransportError:
+                pass
+
+    def _turn(self, client: httpx.Client, choice: random.Random) -> None:
+        if self.added and choice.random() < 0.3:
+            name = choice.choice(sorted(self.added))
+            number = self.added.pop(name)
+            self.unknown.add(name)
+            assert client.delete(f"/v1/references/{name}").status_code == 200
+            self.unknown.discard(name)
+            self.deleted.add(name)
+            files = {"images": ("q", photo(number))}
+            answer = client.post("/v1/match?k=1000", files=files).json()
+            assert name not in [match["id"] for match in answer["items"][0]["matches"]]
+            return
+        name, number = f"{self.number}-{self.turns}", choice.randrange(100)
+        self.unknown.add(name)
+        answer = client.post("/v1/references", files={"images": (f"{name}.jpg", photo(number))}).json()
+        assert answer["items"][0]["status"] == "added", answer
+        self.unknown.discard(name)
+        self.added[name] = number
+
+
+def test_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, bundle: Path) -> None:
+    path, choice = tmp_path / "refs.ct", random.Random(1)
+    added: dict[str, int] = {}
+    deleted: set[str] = set()
+    for turn in range(2):
+        process = Process(path, bundle)
+        clients = [Client(process.url, 100 * turn + i) for i in range(4)]
+        for client in clients:
+            client.start()
+        while not all(client.added for client in clients):
+            time.sleep(0.01)
+        time.sleep(choice.random())
+        process.end(signal.SIGKILL)
+        for client in clients:
+            client.join()
+            added |= client.added
+            deleted |= client.deleted
+    assert len(added) >= 8
+    with running(path, bundle=bundle) as again:
+        assert again.service.references.collection.check() == []
+        for number in set(added.values()):
+            (item,) = again.match(("q", photo(number)), k=1000)
+            found = {match["id"] for match in item["matches"]}
+            assert {name for name, of in added.items() if of == number} <= found and not found & deleted
+        stored = again.service.references.collection.find(added)
+        assert stored.keys() == added.keys() and not again.service.references.collection.find(deleted)
+
+
+def test_sigterm_finishes_what_is_under_way_and_ends_with_0(tmp_path: Path, bundle: Path) -> None:
+    process = Process(tmp_path / "refs.ct", bundle)
+    files = [("images", (f"{i}.jpg", photo(i))) for i in range(40)]
+    answers: list[httpx.Response] = []
+    clients = [httpx.Client(base_url=process.url, timeout=60) for _ in range(4)]
+    for client in clients:
+        client.get("/healthz")  # they are connected
+
+    threads = [
+        threading.Thread(target=lambda client=client: answers.append(client.post("/v1/references", files=files)))
+        for client in clients
+    ]
+    for thread in threads:
+        thread.start()
+    while not answers:  # the first has been answered, the others are under way
+        time.sleep(0.001)
+    begun = time.monotonic()
+    assert process.end(signal.SIGTERM) == 0 and time.monotonic() - begun < 25
+    for thread in threads:
+        thread.join()
+    assert [answer.status_code for answer in answers] == [200] * 4
+    with Collection.open(tmp_path / "refs.ct", write=True) as collection:
+        acknowledged = {item["id"] for answer in answers for item in answer.json()["items"]}
+        assert set(collection.ids) >= acknowledged and collection.check() == []
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, "serve", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=60,
+    )
+
+
+def test_settings_by_option_environment_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('port = 1\nqueue_images = 100\nhost = "localhost"\n')
+    monkeypatch.setenv("COPYTRACE_PORT", "2")
+    monkeypatch.setenv("COPYTRACE_BATCH_IMAGES", "7")
+    monkeypatch.setenv("COPYTRACE_RATE", "")
+    found = load_settings({"port": 3}, file)
+    assert (found.port, found.queue_images, found.batch_images, found.host) == (3, 100, 7, "localhost")
+    assert load_settings({}, file).port == 2 and load_settings({}).queue_images == Settings().queue_images
+    shown = run("refs.ct", "--settings", file, "--port", 4, "--print-settings", COPYTRACE_LOG_LEVEL="error")
+    values = json.loads(shown.stdout)
+    assert (values["port"], values["queue_images"], values["log_level"]) == (4, 100, "error")
+    assert set(values) == set(Settings.model_fields) and not Path("refs.ct").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "message"),
+    [
+        ({"port": 70000}, "", "port"),
+        ({"no_auth": True, "host": "0.0.0.0"}, "", "loopback"),
+        ({"request_images": 10, "queue_images": 5}, "", "request_images"),
+        ({"tls_key": "key.pem"}, "", "tls_certificate"),
+        ({}, "port = ", "not a TOML file"),
+        ({}, "prot = 1", "prot"),
+        ({}, "rate = 0", "rate"),
+        ({}, None, "No such file"),
+    ],
+)
+def test_settings_that_cannot_be(tmp_path: Path, given: dict[str, Any], text: str | None, message: str) -> None:
+    file = tmp_path / "settings.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ServiceError, match=message) as error:
+        load_settings(given, file)
+    assert "\n" not in str(error.value)
+
+
+def test_what_cannot_start_says_why_in_one_line(tmp_path: Path, bundle: Path) -> None:
+    refs = tmp_path / "refs.ct"
+    with running(refs, bundle=bundle) as own:
+        port = own.url.rpartition(":")[2]
+        own.add(("one.jpg", photo(1)))
+        for path, number, message in ((tmp_path / "other.ct", port, "in use"), (refs, 0, "is being changed")):
+            with pytest.raises(CopytraceError, match=message) as error:
+                serve(path, Settings(bundle=bundle, no_auth=True, port=number, log_level="error"), print)
+            assert "\n" not in str(error.value)
+    (segment,) = refs.glob("descriptors-*")
+    data = bytearray(segment.read_bytes())
+    data[-1] ^= 1
+    segment.write_bytes(data)
+    result = run(refs, "--port", 0, "--bundle", bundle, "--no-auth", "--log-level", "error")
+    assert result.returncode == 1, result
+    assert "error: " in result.stderr and "'one' is damaged" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_collection_of_another_bundle_is_refused(tmp_path: Path, bundle: Path) -> None:
+    Collection.create(tmp_path / "refs.ct", 8, {"space": "another", "precision": "int8", "output": "projected"}).close()
+    with pytest.raises(Exception, match="another space"):
+        Service(tmp_path / "refs.ct", Settings(bundle=bundle, no_auth=True))
+    with Collection.open(tmp_path / "refs.ct", write=True):  # and is let go of
+        pass
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_answers_507_and_reads_go_on(small_disk: Path, bundle: Path) -> None:
+    with running(small_disk / "refs.ct", bundle=bundle) as own:
+        own.add(("one.jpg", photo(1)))
+        (small_disk / "filler").write_bytes(bytes(_free(small_disk)))
+        data = {"metadata": json.dumps([{"text": "x" * 200_000}])}
+        answer = own.client.post("/v1/references", files={"images": ("two.jpg", photo(2))}, data=data)
+        assert answer.status_code == 507 and answer.json()["error"]["code"] == "full"
+        assert own.match(("q", photo(1)))[0]["matches"][0]["id"] == "one"
+        assert own.client.get("/v1/references").json()["count"] == 1
+        assert own.client.get("/v1/references/two").status_code == 404
+        (small_disk / "filler").unlink()
+        assert own.add(("two.jpg", photo(2)))["items"][0]["status"] == "added"
+        assert own.service.references.collection.check() == []
+
+
+def _free(disk: Path) -> int:
+    found = os.statvfs(disk)
+    return found.f_bavail * found.f_bsize
+
+
+def test_reads_do_not_wait_for_writes(tmp_path: Path, bundle: Path) -> None:
+    """While a change holds the collection for long, images are matched and references listed."""
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        own.add(("one.jpg", photo(1)))
+        with own.service.references.collection._guard:
+            adding = threading.Thread(target=own.add, args=(("two.jpg", photo(2)),))
+            with httpx.Client(base_url=own.url, timeout=10) as client:
+                adding.start()
+                time.sleep(0.1)
+                assert client.get("/v1/references/one").status_code == 200
+                assert client.get("/v1/references").json()["count"] == 1
+                answer = client.post("/v1/match", files={"images": ("q", photo(1))}).json()
+                assert [match["id"] for match in answer["items"][0]["matches"]] == ["one"]
+        adding.join()
+        assert own.client.get("/v1/references").json()["count"] == 2
+
+
+def test_it_starts_again_with_many_and_answers_the_same(tmp_path: Path, bundle: Path) -> None:
+    """Rows loaded by blocks, in the order of ids, are those that were added in any order."""
+    rng = np.random.default_rng(0)
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        rows = rng.normal(size=(3000, own.service.references.index.dimension)).astype(np.float32)
+        ids = [f"r{i}" for i in rng.permutation(3000)]
+        own.service.references.collection.add(ids, rows)
+    with running(tmp_path / "refs.ct", bundle=bundle) as again:
+        found = again.service.references.nearest(rows[:50], 1)
+        assert [pairs[0][0] for pairs in found] == ids[:50]
