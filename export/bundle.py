@@ -16,7 +16,8 @@ from copytrace.engine.infer import OrtNetwork
 from copytrace.engine.manifest import FORMAT, MANIFEST, Manifest, MatchingFile, Precision, check_manifest
 from copytrace.engine.match.constants import MatchConstants
 from copytrace.engine.match.recall import Quantisers
-from copytrace.engine.store.atomic import reason, replacing
+from copytrace.engine.store.atomic import replacing
+from copytrace.engine.store.folders import replacing_folder
 
 Float32 = NDArray[np.float32]
 Json = dict[str, Any]
@@ -89,27 +90,17 @@ def write_bundle(parts: BundleParts, folder: Path) -> None:
     """
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).exists())):
         raise StoreError(f"{folder}: is there and is no bundle; give another name")
-    beside, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
     try:
-        for path in (beside, old):
-            shutil.rmtree(path, ignore_errors=True)
-        beside.mkdir(parents=True)
-        _fill(parts, beside)
-        Bundle(beside)
-        if folder.exists():
-            for path in folder.iterdir():
-                unlisted = path.suffix not in {".onnx", ".npz", ".npy"} or path.name in MATCHING.values()
-                if not (beside / path.name).exists() and unlisted:
-                    shutil.copyfile(path, beside / path.name)
-            folder.rename(old)
-        beside.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be written: {reason(error)}") from error
+        with replacing_folder(folder) as beside:
+            _fill(parts, beside)
+            Bundle(beside)
+            if folder.exists():
+                for path in folder.iterdir():
+                    unlisted = path.suffix not in {".onnx", ".npz", ".npy"} or path.name in MATCHING.values()
+                    if not (beside / path.name).exists() and unlisted:
+                        shutil.copyfile(path, beside / path.name)
     except BundleError as error:
         raise BundleError(str(error).replace(str(beside), str(folder))) from None
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def upgrade(folder: Path) -> Manifest:

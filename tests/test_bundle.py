@@ -508,6 +508,15 @@ def test_parts_that_do_not_fit_are_not_written(tmp_path: Path) -> None:
     assert len(Bundle(tmp_path / "bundle").manifest.networks) == 2
 
 
+def test_what_others_keep_beside_a_bundle_is_not_touched(tmp_path: Path) -> None:
+    kept = [tmp_path / name / "mine" for name in (".bundle.tmp", ".bundle.old")]
+    for path in kept:
+        path.mkdir(parents=True)
+    for _ in range(2):
+        write_bundle(small_parts(tmp_path / "parts", {"a": (32, 12)}), tmp_path / "bundle")
+    assert all(path.exists() for path in kept) and len(list(tmp_path.iterdir())) == 4
+
+
 def test_the_default_bundle_can_be_copied_anywhere(tmp_path: Path) -> None:
     shutil.copytree(DEFAULT_BUNDLE, tmp_path / "a b é")
     assert (Engine(tmp_path / "a b é").embed(IMAGES) == Engine().embed(IMAGES)).all()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .new_folder import new_folder
+from copytrace.engine.store.folders import new_folder
 
 
 @dataclass(frozen=True)

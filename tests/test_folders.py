@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from copytrace.engine import StoreError
-from copytrace.train.new_folder import new_folder
+from copytrace.engine.store import folders
+from copytrace.engine.store.folders import new_folder, replacing_folder
 
 from conftest import PHOTOS
 
@@ -111,3 +112,69 @@ def test_names_with_signs_that_mean_something_to_glob(tmp_path: Path) -> None:
         with new_folder(tmp_path / "a[b]*?" / f"made[{_}]") as folder:
             (folder / "x").write_text("x")
     assert len(list(tmp_path.rglob("x"))) == 2
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    for round_ in range(2):
+        with replacing_folder(made) as folder:
+            (folder / f"{round_}").write_text("whole")
+    assert [path.name for path in made.iterdir()] == ["1"]
+    with pytest.raises(ZeroDivisionError), replacing_folder(made) as folder:
+        _ = 1 // 0
+    assert [path.name for path in made.iterdir()] == ["1"] and beside(made) == []
+
+
+def test_of_two_that_replace_a_folder_the_later_one_stays(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    for _ in range(2):  # one that is not there yet, and one that is
+        with replacing_folder(made) as first:
+            (first / "who").write_text("first")
+            with replacing_folder(made) as second:
+                (second / "who").write_text("second")
+            assert (made / "who").read_text() == "second"
+        assert (made / "who").read_text() == "first" and beside(made) == []
+
+
+@pytest.mark.parametrize("exchange", [True, False], ids=["in one step", "in two"])
+def test_a_link_to_a_folder_stays_a_link(tmp_path: Path, exchange: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not exchange:
+        monkeypatch.setattr(folders, "_RENAME_EXCHANGE", 1 << 20)  # no such thing, as on other systems
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with replacing_folder(tmp_path / "link") as folder:
+        (folder / "new").write_text("whole")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "new").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_there_is_no_moment_without_the_folder(tmp_path: Path) -> None:
+    """Killed at any time while it replaces a folder again and again, a process leaves one that is whole."""
+    code = """
+import sys
+from pathlib import Path
+from copytrace.engine.store.folders import replacing_folder
+while True:
+    with replacing_folder(Path(sys.argv[1])) as folder:
+        (folder / "a").write_text("x" * 1000)
+        (folder / "b").write_text("x" * 1000)
+"""
+    made = tmp_path / "made"
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", code, str(made)])
+        wait_for(made.exists)
+        for _ in range(2000):
+            assert made.exists()
+        process.kill()
+        process.wait()
+        assert {path.name: path.stat().st_size for path in made.iterdir()} == {"a": 1000, "b": 1000}
+    with replacing_folder(made):
+        pass
+    assert beside(made) == []
+
+
+def test_a_file_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "made").write_text("mine")
+    with pytest.raises(StoreError, match="is a file"), replacing_folder(tmp_path / "made"):
+        pass
+    assert (tmp_path / "made").read_text() == "mine"
