@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import warnings
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 from types import FrameType
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from ..errors import CopytraceError
 from ..store.atomic import reason
 from . import client, collection, convert, dedup, demo, embed, match, score, search, serve, submission
 from .console import Interrupted, errors, print_result
+from .plugins import add_verbs
 
 # typer brings click's exceptions along, newer versions in a copy of their own: this finds them in either.
 _UsageError: Any = typer.BadParameter.__base__
@@ -45,12 +46,7 @@ for command in (
     app.command()(command)
 app.add_typer(collection.app, name="collection", no_args_is_help=True)
 app.add_typer(client.app, name="client", no_args_is_help=True)
-for verb in entry_points(group="copytrace.verbs"):  # what training and export add; the engine does not import them
-    loaded = verb.load()
-    if isinstance(loaded, typer.Typer):
-        app.add_typer(loaded, name=verb.name)
-    else:
-        app.command(verb.name)(loaded)
+add_verbs(app)  # what training and export add; the engine does not import them
 
 
 def _show_version(wanted: bool) -> None:
