@@ -54,9 +54,6 @@ class Bank {
   // To be called before `normalise_block`; what is above does it itself.
   void prepare(const TileKernel& kernel, std::size_t threads) const { rows_.prepare(kernel, threads); }
 
-  // To be called before `normalise_block`; what is above does it itself.
-  void prepare(const TileKernel& kernel, std::size_t threads) const { rows_.prepare(kernel, threads); }
-
   void normalise_block(const float* queries, std::size_t count, const Normalisation& how, float* out,
                        const TileKernel& kernel) const;
 
