@@ -16,7 +16,7 @@ import typer
 
 from ..errors import CopytraceError
 from ..store.atomic import reason
-from . import client, collection, convert, dedup, demo, embed, match, score, search, serve, submission
+from . import client, collection, convert, dedup, demo, embed, match, merge, score, search, serve, submission
 from .console import Interrupted, errors, print_result
 
 # typer brings click's exceptions along, newer versions in a copy of their own: this finds them in either.
@@ -35,6 +35,7 @@ for command in (
     search.search,
     dedup.dedup,
     convert.convert,
+    merge.merge,
     match.match,
     match.verify,
     serve.serve,
