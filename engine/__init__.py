@@ -46,7 +46,7 @@ from .run import Summary
 from .score import Calibration, Evaluation, GroundTruth, ScoredPairs, evaluate, read_pairs, read_truth
 from .scoring import Scored, calibrate, save_report, score_pairs
 from .searching import save_pairs, search
-from .store import check_submission, convert_descriptors, open_descriptors, write_submission
+from .store import Merged, check_submission, convert_descriptors, merge_descriptors, open_descriptors, write_submission
 
 logging.getLogger("copytrace").addHandler(logging.NullHandler())  # silent, unless the application wants to hear
 
@@ -75,6 +75,7 @@ __all__ = [
     "MatchError",
     "Matched",
     "Matcher",
+    "Merged",
     "MissingExtraError",
     "PrecisionError",
     "ResumeError",
@@ -93,6 +94,7 @@ __all__ = [
     "export_descriptors",
     "find_duplicates",
     "import_descriptors",
+    "merge_descriptors",
     "open_descriptors",
     "read_metadata",
     "read_pairs",

@@ -1,10 +1,13 @@
 """Everything that decides what a training run does."""
+# ruff: noqa: RUF009  # option() gives a dataclass's field
 
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
 from copytrace.engine import CopytraceError
+
+from .option import check_bounds, option
 
 Objective = Literal["arcface", "infonce", "triplet"]
 Pooling = Literal["gem", "average"]
@@ -24,57 +27,79 @@ TAPS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """A run is a function of these and its photographs. Sizes in pixels, lengths in steps, batches in photographs."""
+    """A run is a function of these and its photographs. Sizes in pixels, lengths in steps, batches in photographs.
 
-    backbone: str = "tf_efficientnet_lite0"
-    weights: str = "imagenet"
-    initial: str = ""  # folder of a run; training begins with its network, head and all, instead of ``weights``
-    taps: tuple[str, ...] = ()
-    last_blocks: int = 0  # how many of the backbone's last blocks are looked at, instead of taps; 0: those
-    pooling: Pooling = "gem"
-    power: float = 3.0  # of GeM; learnt unless frozen
-    cell: int = 1  # side of the cells whose maxima are pooled
-    size: int = 224
-    dimension: int = 256  # of the embeddings; 0: the pooled features themselves
-    frozen: bool = False
-    views: int = 5  # of every photograph whose features are computed, when frozen
-    start: Start = "random"  # of the linear layer
-    start_photographs: int = 4000  # from which whitening is learnt when the whole network is trained
-    folded: bool = False  # the whole network by the fast step of :mod:`.folded`
-    objective: Objective = "arcface"
-    temperature: float = 0.05
-    entropy: float = 1.0
-    mixed: float = 0.0  # of a batch's rows
-    memory: int = 0  # rows of earlier steps that the triplet loss compares with
-    pairs: str = ""  # folder of labelled pairs, which are trained on as they are, instead of attacked photographs
-    margin: float = 0.4  # of ArcFace an angle in radians, of triplets a distance
-    scale: float = 40.0
-    share: float = 1.0  # of the classes that a step compares with
-    classes: int = 0  # photographs that are trained on, at most; 0: all
-    drip_start: int = 0  # classes in the beginning, to be doubled; 0: all
-    drip_steps: tuple[int, ...] = ()  # classes in the beginning and at every step but the last, instead of doubling
-    drip_threshold: float = 1.0
-    steps: int = 1000
-    batch: int = 64
-    learning_rate: float = 1e-3
-    schedule: Schedule = "cosine"
-    warmup: int = 50
-    clip: float = 1.0  # largest norm of the gradient; 0: any
-    beta2: float = 0.999  # of Adam
-    weight_decay: float = 0.0  # of AdamW
-    average: float = 0.0  # what a step keeps of the weights' moving average, which is validated and exported; 0: none
-    clean: float = 0.2  # share of photographs whose first view of a step is not attacked
-    amp: Amp = "off"
-    attacks: AttackSet = "both"
-    first_size: int | None = None
-    first_intensity: float = 0.2
-    hold_back: float = 0.1  # of the photographs, for validation, at most 4,000
-    validate_every: int = 500
-    checkpoint_every: int = 100
-    seed: int = 0
+    Every field is an option of ``train run`` too (see :mod:`.verbs.generated`): this is where both are declared.
+    """
+
+    backbone: str = option("tf_efficientnet_lite0", "Any of timm's.")
+    weights: str = option("imagenet", "imagenet, none, or a file: a state dict, or a checkpoint of DINO's or EsViT's.")
+    initial: str = option(
+        "", "Whole: folder of a run; training begins with its network, head and all, instead of --weights."
+    )
+    taps: tuple[str, ...] = option(
+        (), 'Modules whose outputs are pooled, with commas; "": the last map.', decided="by backbone"
+    )
+    last_blocks: int = option(0, "Pool this many of the backbone's last blocks, instead of --taps.", least=0)
+    pooling: Pooling = option("gem", "Of each map.")
+    power: float = option(3.0, "Of GeM pooling, learnt unless frozen.", least=1)
+    cell: int = option(1, "Pool the maxima of cells of this side.", least=1)
+    size: int = option(224, "Side of the input, pixels.", least=32)
+    dimension: int = option(256, "Of the embeddings; 0: the pooled features, no head.", least=0)
+    frozen: bool = option(
+        False,
+        "A head on features computed once, or all.",
+        flags="--frozen/--whole",
+        decided="frozen without a GPU",
+    )
+    views: int = option(5, "Frozen, or for whitening: views of every photograph, the first without attacks.", least=1)
+    start: Start = option("random", "Where the head begins.")
+    start_photographs: int = option(4000, "Whole: photographs from which whitening is learnt.", least=2)
+    folded: bool = option(
+        False,
+        "Whole: the fast step for CPUs.",
+        flags="--folded/--plain",
+        decided="where processor and network allow it",
+    )
+    objective: Objective = option("arcface", "What is learnt.")
+    temperature: float = option(0.05, "Of InfoNCE.")
+    entropy: float = option(1.0, "Weight of the entropy term.")
+    mixed: float = option(0.0, "InfoNCE: share of rows that mix two photographs.", least=0, most=1)
+    memory: int = option(0, "Triplet: rows of earlier steps to compare with (XBM); 0: none.", least=0)
+    pairs: str = option("", "Whole: a folder with references/, queries/ and truth.csv to train on as they are.")
+    margin: float = option(0.4, "Of ArcFace, radians; of triplets, Euclidean distance.")
+    scale: float = option(40.0, "Of ArcFace.")
+    share: float = option(1.0, "ArcFace: share of classes compared with at a step.", least=0, most=1)
+    classes: int = option(0, "Photographs trained on, at most; 0: all.", least=0)
+    drip_start: int = option(0, "ArcFace: classes in the beginning, to be doubled; 0: all.", least=0)
+    drip_steps: tuple[int, ...] = option(
+        (), "ArcFace: classes at every step but the last, with commas, instead of doubling."
+    )
+    drip_threshold: float = option(1.0, "Loss below which there are more classes.")
+    steps: int = option(1000, "0: no training.", least=0)
+    batch: int = option(64, "Photographs a step, over all processes.", least=1)
+    learning_rate: float = option(1e-3, "At its highest.", least=0)
+    schedule: Schedule = option("cosine", "Of the learning rate.")
+    warmup: int = option(50, "Steps, for cosine.", least=0)
+    clip: float = option(1.0, "Largest norm of the gradient; 0: any.", least=0)
+    beta2: float = option(0.999, "Of Adam.", least=0, most=1)
+    weight_decay: float = option(0.0, "Of AdamW.", least=0)
+    average: float = option(
+        0.0, "Share that the weights' moving average keeps at a step; 0: no average.", least=0, most=1
+    )
+    clean: float = option(0.2, "Share of photographs whose first view is not attacked.", least=0, most=1)
+    amp: Amp = option("off", "Mixed precision.")
+    attacks: AttackSet = option("both", "Edits of the views.", decided="both, or isc2021 for a head on frozen features")
+    first_size: int | None = option(None, "Side of the input in the beginning.", least=1, decided="--size")
+    first_intensity: float = option(0.2, "Of attacks in the beginning.", least=0, most=1)
+    hold_back: float = option(0.1, "Share kept for validation, at most 4,000 photographs.", least=0, most=0.5)
+    validate_every: int = option(500, "Steps; 0: at the end only.", least=0)
+    checkpoint_every: int = option(100, "Steps; 0: at the end only.", least=0)
+    seed: int = option(0, "Of everything that is drawn.", least=0)
 
     def check(self, processes: int = 1) -> None:
-        """Raises: CopytraceError when two of them cannot go together, and says what would."""
+        """Raises: CopytraceError when one is out of bounds, or two of them cannot go together, and says what would."""
+        check_bounds(self)
         idle, drips = self.steps == 0, bool(self.drip_start or self.drip_steps)
         for wrong, cure in (
             (

@@ -16,7 +16,7 @@ import typer
 
 from ..errors import CopytraceError
 from ..store.atomic import reason
-from . import client, collection, convert, dedup, demo, embed, match, score, search, serve, submission
+from . import client, collection, convert, dedup, demo, embed, match, merge, score, search, serve, submission
 from .console import Interrupted, errors, print_result
 from .plugins import add_verbs
 
@@ -36,6 +36,7 @@ for command in (
     search.search,
     dedup.dedup,
     convert.convert,
+    merge.merge,
     match.match,
     match.verify,
     serve.serve,

@@ -40,6 +40,6 @@ class NativeDescriber:
         used = min(n, len(bank))
         search = _core.NearestSearch(queries, used)
         search.add(_core.References(bank), 0, np.arange(len(bank)), threads=self._threads)
-        _, _, distances = search.result()
+        _, _, distances = search.result(threads=self._threads)
         mean: Float64 = -distances.reshape(len(queries), used).mean(axis=1)
         return mean

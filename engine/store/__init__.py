@@ -5,6 +5,7 @@ from .convert import Converted, convert_descriptors
 from .descriptors import DescriptorFile, open_descriptors, read_attributes, refuse_views, write_descriptors
 from .journal import Journal, Slice
 from .memory import DescriptorArray, Descriptors, in_memory
+from .merge import Merged, merge_descriptors
 from .submission import check_submission, write_submission
 
 __all__ = [
@@ -13,11 +14,13 @@ __all__ = [
     "DescriptorFile",
     "Descriptors",
     "Journal",
+    "Merged",
     "Slice",
     "check_comparable",
     "check_submission",
     "convert_descriptors",
     "in_memory",
+    "merge_descriptors",
     "open_descriptors",
     "read_attributes",
     "refuse_views",

@@ -126,6 +126,11 @@ class DescriptorFile:
         with reading(self.path):
             return [(image.decode(), why.decode()) for image, why in dataset[:].tolist()]
 
+    def datasets(self) -> set[str]:
+        """The names of all that the file holds."""
+        with reading(self.path):
+            return set(self._file)
+
     def column(self, name: str) -> list[str] | list[int] | None:
         """A dataset [N] of text or whole numbers beside the ids, None where there is none of that kind. Raises: StoreError."""
         dataset = find_dataset(self._file, name, self.path)

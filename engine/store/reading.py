@@ -97,6 +97,17 @@ class Rows:
         with reading(self._path):
             return np.asarray(self._dataset[rows])
 
+    def take(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """The rows at these places, each there once, in any order; HDF5 itself reads ascending ones only."""
+        order = np.argsort(places)
+        first, last = int(places[order[0]]), int(places[order[-1]])
+        if last - first + 1 == len(places):
+            return self[first : last + 1][places - first]
+        ascending = self[places[order]]
+        rows = np.empty_like(ascending)
+        rows[order] = ascending
+        return rows
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype)
 

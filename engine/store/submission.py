@@ -7,7 +7,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from ..arguments import file_path, whole_number
 from ..errors import StoreError
@@ -15,7 +14,7 @@ from ..outputs import SUBMISSION, check_output
 from .comparable import KEPT, check_comparable
 from .descriptors import DescriptorFile, open_descriptors, refuse_views
 from .hdf5 import new_hdf5
-from .reading import Rows, find_dataset, open_hdf5, reading
+from .reading import find_dataset, open_hdf5, reading
 
 MAX_DIMENSION = 256
 HALVES = ("query", "reference")
@@ -57,24 +56,12 @@ def _copy_half(file: h5py.File, half: str, source: DescriptorFile) -> None:
             raise StoreError(f"{source.path}: the id {first!r} occurs twice")
     target = file.create_dataset(half, source.descriptors.shape, np.float32)
     for start in range(0, len(order), _ROWS):
-        rows = _read_rows(source.descriptors, np.asarray(order[start : start + _ROWS]))
+        rows = np.asarray(source.descriptors.take(np.asarray(order[start : start + _ROWS])), np.float32)
         if not np.isfinite(rows).all():
             raise StoreError(f"{source.path}: NaN or infinite values; a submission must be finite")
         target[start : start + len(rows)] = rows
     target.attrs.update({name: source.attributes[name] for name in KEPT if name in source.attributes})
     file.create_dataset(f"{half}_ids", data=ids, dtype=h5py.string_dtype("utf-8"))
-
-
-def _read_rows(descriptors: Rows, indices: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Rows in any order; HDF5 itself reads ascending ones only."""
-    order = np.argsort(indices)
-    first, last = int(indices[order[0]]), int(indices[order[-1]])
-    if last - first + 1 == len(indices):
-        block = descriptors[first : last + 1]
-        return np.asarray(block[indices - first], np.float32)
-    rows = np.empty((len(indices), descriptors.shape[1]), np.float32)
-    rows[order] = descriptors[indices[order]]
-    return rows
 
 
 def check_submission(path: str | os.PathLike[str], phase: int | None = None) -> list[str]:

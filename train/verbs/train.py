@@ -13,7 +13,8 @@ from typer.core import TyperGroup
 from copytrace.engine import Bundle
 
 from ..presets import PRESETS, with_preset
-from ..settings import TAPS, Amp, AttackSet, Objective, Pooling, Schedule, Settings, Start
+from ..settings import TAPS, Settings
+from .generated import with_options_of
 
 
 class _RunByDefault(TyperGroup):
@@ -37,7 +38,6 @@ Validation = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 Preset = StrEnum("Preset", [(name, name) for name in PRESETS])
-_D = Settings()
 
 
 def _say(text: str) -> None:
@@ -56,6 +56,7 @@ def _finish(output: Path, quality: dict[str, Any], started: float, as_json: bool
 
 
 @app.command()
+@with_options_of(Settings)
 def run(
     context: typer.Context,
     roots: Roots,
@@ -73,111 +74,17 @@ def run(
     preset: Annotated[
         Preset | None, typer.Option(help="A published system's settings; options given beside it override them.")
     ] = None,
-    backbone: Annotated[str, typer.Option(help="Any of timm's.")] = _D.backbone,
-    weights: Annotated[
-        str, typer.Option(help="imagenet, none, or a file: a state dict, or a checkpoint of DINO's or EsViT's.")
-    ] = _D.weights,
-    initial: Annotated[
-        str, typer.Option(help="Whole: folder of a run whose network training begins with, instead of --weights.")
-    ] = _D.initial,
-    taps: Annotated[
-        str | None,
-        typer.Option(help='Modules whose outputs are pooled, with commas; "": the last map. [default: by backbone]'),
-    ] = None,
-    last_blocks: Annotated[
-        int, typer.Option(min=0, help="Pool this many of the backbone's last blocks, instead of --taps.")
-    ] = _D.last_blocks,
-    pooling: Annotated[Pooling, typer.Option(help="Of each map.")] = _D.pooling,
-    power: Annotated[float, typer.Option(min=1, help="Of GeM pooling, learnt unless frozen.")] = _D.power,
-    cell: Annotated[int, typer.Option(min=1, help="Pool the maxima of cells of this side.")] = _D.cell,
-    size: Annotated[int, typer.Option(min=32, help="Side of the input, pixels.")] = _D.size,
-    dimension: Annotated[
-        int, typer.Option(min=0, help="Of the embeddings; 0: the pooled features, no head.")
-    ] = _D.dimension,
-    frozen: Annotated[
-        bool | None,
-        typer.Option(
-            "--frozen/--whole", help="A head on features computed once, or all. [default: frozen without a GPU]"
-        ),
-    ] = None,
-    views: Annotated[
-        int, typer.Option(min=1, help="Frozen, or for whitening: views of every photograph, the first without attacks.")
-    ] = _D.views,
-    start: Annotated[Start, typer.Option(help="Where the head begins.")] = _D.start,
-    start_photographs: Annotated[
-        int, typer.Option(min=2, help="Whole: photographs from which whitening is learnt.")
-    ] = _D.start_photographs,
-    folded: Annotated[
-        bool | None,
-        typer.Option(
-            "--folded/--plain", help="Whole: the fast step for CPUs. [default: where processor and network allow it]"
-        ),
-    ] = None,
-    objective: Annotated[Objective, typer.Option(help="What is learnt.")] = _D.objective,
-    temperature: Annotated[float, typer.Option(help="Of InfoNCE.")] = _D.temperature,
-    entropy: Annotated[float, typer.Option(help="Weight of the entropy term.")] = _D.entropy,
-    mixed: Annotated[
-        float, typer.Option(min=0, max=1, help="InfoNCE: share of rows that mix two photographs.")
-    ] = _D.mixed,
-    memory: Annotated[
-        int, typer.Option(min=0, help="Triplet: rows of earlier steps to compare with (XBM); 0: none.")
-    ] = _D.memory,
-    pairs: Annotated[
-        str,
-        typer.Option(help="Whole: a folder with references/, queries/ and truth.csv to train on as they are."),
-    ] = _D.pairs,
-    margin: Annotated[float, typer.Option(help="Of ArcFace, radians; of triplets, Euclidean distance.")] = _D.margin,
-    scale: Annotated[float, typer.Option(help="Of ArcFace.")] = _D.scale,
-    share: Annotated[
-        float, typer.Option(min=0, max=1, help="ArcFace: share of classes compared with at a step.")
-    ] = _D.share,
-    classes: Annotated[int, typer.Option(min=0, help="Photographs trained on, at most; 0: all.")] = _D.classes,
-    drip_start: Annotated[int, typer.Option(min=0, help="ArcFace: classes in the beginning; 0: all.")] = _D.drip_start,
-    drip_steps: Annotated[
-        str, typer.Option(help="ArcFace: classes at every step but the last, with commas, instead of doubling.")
-    ] = "",
-    drip_threshold: Annotated[float, typer.Option(help="Loss below which there are more classes.")] = _D.drip_threshold,
-    steps: Annotated[int, typer.Option(min=0, help="0: no training.")] = _D.steps,
-    batch: Annotated[int, typer.Option(min=1, help="Photographs a step, over all processes.")] = _D.batch,
-    learning_rate: Annotated[float, typer.Option(min=0)] = _D.learning_rate,
-    schedule: Annotated[Schedule, typer.Option(help="Of the learning rate.")] = _D.schedule,
-    warmup: Annotated[int, typer.Option(min=0, help="Steps, for cosine.")] = _D.warmup,
-    clip: Annotated[float, typer.Option(min=0, help="Largest norm of the gradient; 0: any.")] = _D.clip,
-    beta2: Annotated[float, typer.Option(min=0, max=1, help="Of Adam.")] = _D.beta2,
-    weight_decay: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = _D.weight_decay,
-    average: Annotated[
-        float, typer.Option(min=0, max=1, help="Share that the weights' moving average keeps at a step; 0: no average.")
-    ] = _D.average,
-    clean: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of photographs whose first view is not attacked.")
-    ] = _D.clean,
-    amp: Annotated[Amp, typer.Option(help="Mixed precision.")] = _D.amp,
-    attacks: Annotated[
-        AttackSet | None,
-        typer.Option(help="Edits of the views. [default: both, or isc2021 for a head on frozen features]"),
-    ] = None,
-    first_size: Annotated[
-        int | None, typer.Option(help="Side of the input in the beginning. [default: --size]")
-    ] = None,
-    first_intensity: Annotated[
-        float, typer.Option(min=0, max=1, help="Of attacks in the beginning.")
-    ] = _D.first_intensity,
-    hold_back: Annotated[float, typer.Option(min=0, max=0.5, help="Share kept for validation.")] = _D.hold_back,
-    validate_every: Annotated[int, typer.Option(min=0, help="Steps; 0: at the end only.")] = _D.validate_every,
-    checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps; 0: at the end only.")] = _D.checkpoint_every,
-    seed: Annotated[int, typer.Option(min=0)] = _D.seed,
+    *,
+    options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
     """Train a model on photographs and make a bundle of it."""
-    options = {key: value for key, value in locals().items() if key in Settings.__dataclass_fields__}
     from ..processes import has_gpu, rank_and_world
     from ..recipe import fast_step_fits
     from ..run import BUNDLE
     from ..run import run as train
 
     started = time.perf_counter()
-    options["taps"] = None if taps is None else tuple(name for name in taps.split(",") if name)
-    options["drip_steps"] = _numbers(drip_steps, "--drip-steps")
     if preset:
         options = with_preset(preset.value, options, _given(context))
     if options["taps"] is None:
@@ -186,7 +93,7 @@ def run(
         options["frozen"] = rank_and_world()[1] == 1 and not has_gpu()
     if options["attacks"] is None:
         options["attacks"] = "isc2021" if options["frozen"] else "both"
-    if folded is None:
+    if options["folded"] is None:
         options["folded"] = fast_step_fits(Settings(**options | {"folded": False}))
     settings = Settings(**options)
     how = {"validation": validation, "whitened": whitened, "features": features, "resume": resume, "workers": workers}
@@ -199,13 +106,6 @@ def _given(context: typer.Context) -> set[str]:
     """Names of the options that stand on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
-
-
-def _numbers(text: str, option: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(number) for number in text.split(",") if number)
-    except ValueError:
-        raise typer.BadParameter("numbers with commas", param_hint=option) from None
 
 
 @app.command()
