@@ -345,7 +345,7 @@ def test_an_older_format_is_migrated_and_a_newer_one_refused(
     collection.close()
     newer = (*schema.MIGRATIONS, ("CREATE TABLE decision (query TEXT)",))
     with monkeypatch.context() as patch:
-        for module in ("schema", "collection"):
+        for module in ("schema", "making"):
             patch.setattr(f"copytrace.engine.collection.{module}.MIGRATIONS", newer)
         for write, path in ((True, collection.path), (False, tmp_path / "second.ct")):
             with Collection.open(path, write=write) as migrated:
@@ -374,7 +374,7 @@ def test_a_failed_migration_leaves_the_older_format(collection: Collection, monk
     collection.close()
     with monkeypatch.context() as patch:
         broken = (*schema.MIGRATIONS, ("CREATE TABLE decision (query TEXT)", "NO SQL"))
-        for module in ("schema", "collection"):
+        for module in ("schema", "making"):
             patch.setattr(f"copytrace.engine.collection.{module}.MIGRATIONS", broken)
         with pytest.raises(CollectionError):
             Collection.open(collection.path, write=True)

@@ -238,6 +238,8 @@ def _everything(path: Path) -> object:
     with Collection.open(path) as collection:
         references, descriptors = collection.contents()
         blobs = list(collection.blobs("features"))
+        table = collection.with_blobs(["features"])[1]["features"]
+        assert [(name, table[i]) for i, name in enumerate(table.ids)] == blobs
         return (
             references,
             descriptors[:].tobytes(),

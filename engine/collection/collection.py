@@ -16,18 +16,17 @@ from numpy.typing import ArrayLike
 
 from ..errors import CollectionError
 from .audit import AuditEntry
-from .catalogue import FILE_NAME as CATALOGUE
 from .catalogue import Catalogue
 from .change import Change
 from .compaction import compact, dead_bytes
 from .errors import reporting
 from .folder import check_free, check_there, clear
-from .incoming import Blob, Incoming, check_id, check_incoming, metadata_text
+from .incoming import Blob, Incoming, check_id, check_incoming, metadata_text, own_properties
 from .lock import WriterLock
+from .making import bring_up_to_date, make_catalogue
 from .reading import OpenCollection, PathLike
 from .records import WHOLE, BlobRecord, Record, blob_checksum
 from .rows import row_checksums
-from .schema import MIGRATIONS
 from .segments import BLOBS, DESCRIPTORS, HEADER_BYTES, flush_folder
 
 
@@ -59,7 +58,7 @@ class Collection(OpenCollection):
         path = Path(path)
         if not 1 <= dimension <= 1 << 16:
             raise ValueError(f"dimension must be from 1 to {1 << 16}, not {dimension}")
-        first = _own_properties(properties or {}) | {"dimension": int(dimension), "attributes": dict(attributes or {})}
+        first = own_properties(properties or {}) | {"dimension": int(dimension), "attributes": dict(attributes or {})}
         with reporting(path):
             check_free(path)
             path.mkdir(exist_ok=True)
@@ -67,7 +66,7 @@ class Collection(OpenCollection):
             try:
                 check_free(path)  # again: another program may have made it before the lock was ours
                 clear(path)
-                _make_catalogue(path, first)
+                make_catalogue(path, first)
                 flush_folder(path)
                 flush_folder(path.absolute().parent)
             finally:
@@ -89,7 +88,7 @@ class Collection(OpenCollection):
             try:
                 lock = WriterLock(path) if write else None
                 catalogue = Catalogue(path, write=write)
-                _bring_up_to_date(path, catalogue, lock)
+                bring_up_to_date(path, catalogue, lock)
                 collection = cls(path, catalogue, lock, auto_compact)
                 if write:
                     collection._files.cut(catalogue.segments())
@@ -113,7 +112,7 @@ class Collection(OpenCollection):
 
     def set_properties(self, **values: Any) -> None:
         """Set properties, JSON values; ``dimension`` and ``attributes`` stay what they are."""
-        own = _own_properties(values)
+        own = own_properties(values)
         with self._guard, reporting(self.path):
             self._check_writable()
             with self._catalogue.changing():
@@ -250,35 +249,3 @@ class Collection(OpenCollection):
     def _check_writable(self) -> None:
         if self._lock is None:
             raise CollectionError(f"{self.path}: is not open for changes; open it with write=True")
-
-
-def _own_properties(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Raises: ValueError for those that say what a collection is, CollectionError for what is not JSON."""
-    fixed = {"dimension", "attributes"} & values.keys()
-    if fixed:
-        raise ValueError(f"{', '.join(sorted(fixed))} cannot be changed")
-    metadata_text(values)
-    return dict(values)
-
-
-def _make_catalogue(path: Path, properties: dict[str, Any]) -> None:
-    (path / CATALOGUE).touch()
-    catalogue = Catalogue(path, write=True)
-    try:
-        catalogue.migrate(properties)
-    finally:
-        catalogue.close()
-
-
-def _bring_up_to_date(path: Path, catalogue: Catalogue, lock: WriterLock | None) -> None:
-    """Raises: CollectionError when it was never finished, is newer, or is older and another program holds it."""
-    number = catalogue.format()
-    if number == 0:
-        raise CollectionError(f"{path}: is no collection: the program that made it was stopped before it was whole")
-    if number < len(MIGRATIONS):
-        own = WriterLock(path) if lock is None else None
-        try:
-            catalogue.migrate()
-        finally:
-            if own is not None:
-                own.release()

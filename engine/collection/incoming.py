@@ -102,6 +102,15 @@ def metadata_text(metadata: Mapping[str, Any]) -> str:
     return text
 
 
+def own_properties(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises: ValueError for those that say what a collection is, CollectionError for what is not JSON."""
+    fixed = {"dimension", "attributes"} & values.keys()
+    if fixed:
+        raise ValueError(f"{', '.join(sorted(fixed))} cannot be changed")
+    metadata_text(values)
+    return dict(values)
+
+
 def _check_rows(descriptors: ArrayLike, ids: list[str], views: int, dimension: int) -> NDArray[np.float32]:
     array = np.asarray(descriptors)
     if array.dtype.kind not in "fiu":
