@@ -26,8 +26,11 @@ class _RunByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+_PRESETS = f"Presets: {', '.join(PRESETS)}."
+
 app = typer.Typer(
     cls=_RunByDefault,
+    epilog=_PRESETS,
     no_args_is_help=True,
     help="Train a model on photographs (train PHOTOS -o RUN; options: train run --help), or fit parts of a bundle.",
 )
@@ -55,7 +58,7 @@ def _finish(output: Path, quality: dict[str, Any], started: float, as_json: bool
     print(json.dumps(result) if as_json else f"{output}: made in {result['seconds']} s{best}")
 
 
-@app.command()
+@app.command(epilog=_PRESETS)
 @with_options_of(Settings)
 def run(
     context: typer.Context,
@@ -72,7 +75,8 @@ def run(
         typer.Option("--whitened/--not-whitened", help="Projection: whitened PCA, or none. [default: by objective]"),
     ] = None,
     preset: Annotated[
-        Preset | None, typer.Option(help="A published system's settings; options given beside it override them.")
+        Preset | None,
+        typer.Option(metavar="NAME", help="A published system's settings (names below); other options override them."),
     ] = None,
     *,
     options: dict[str, Any],
