@@ -12,8 +12,13 @@ from typer.core import TyperGroup
 
 from copytrace.engine import Bundle
 
+<<<<<<< HEAD
 from ..presets import PRESETS, with_preset
 from ..settings import TAPS, Amp, AttackSet, Objective, Pooling, Schedule, Settings, Start
+=======
+from ..settings import TAPS, Amp, AttackSet, Objective, Schedule, Settings, Start
+from .detector import add_detector, detector
+>>>>>>> 847bb9c (A detector of pasted photographs: its training, its place in a bundle, and match --regions classical|trained|both)
 
 
 class _RunByDefault(TyperGroup):
@@ -276,3 +281,7 @@ def tune(
 
     started = time.perf_counter()
     _finish(bundle, {"validation": tune_bundle(Bundle(bundle), validation)}, started, as_json)
+
+
+app.command()(detector)
+app.command()(add_detector)
