@@ -1,5 +1,7 @@
 """A trained detector from its maps to the views of a query, and its place in a bundle; the networks here are constants."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
