@@ -5,19 +5,17 @@ of a pasted photograph lies in a cell; the others the distances from the cell's 
 and lower side, as shares of the picture's sides.
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .regions import MOST_REGIONS, Box, Pixels, Region, distinct
+from .regions import MOST_REGIONS, Box, Region, distinct
 
 VALUES = 5
 Float32 = NDArray[np.float32]
-Network = Callable[[Pixels], Float32]
-"""uint8 RGB [S, S, 3] of a stretched picture -> float32 [VALUES * G * G]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ DEFAULT_RULES = DetectorRules()
 
 def grid_of(values: int) -> int:
     """G of ``values`` numbers. Raises: ValueError where they are no VALUES square maps."""
-    grid = round((values / VALUES) ** 0.5)
+    grid = round(math.sqrt(values / VALUES))
     if values < VALUES or VALUES * grid * grid != values:
         raise ValueError(f"a detector gives {VALUES} square maps, and {values} values are none")
     return grid

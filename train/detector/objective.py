@@ -34,11 +34,11 @@ def peak_maps(boxes: Tensor, grid: int) -> tuple[Tensor, Tensor]:
     """Boxes [N, K, 4] -> the height of the highest peak in every cell, float32 [N, G, G], exactly 1 in the cells with centres,
     and that peak's box, float32 [N, 4, G, G]."""
     there = torch.isfinite(boxes).all(dim=2)
-    boxes = torch.where(there[..., None], boxes, torch.zeros(()))
+    boxes = torch.where(there[..., None], boxes, 0.0)
     centres, sides = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
     cells = (centres * grid).floor().clamp(0, grid - 1)
     deviations = (_SPREAD * grid * sides).clamp(min=_NARROWEST)
-    at = torch.arange(grid)
+    at = torch.arange(grid, device=boxes.device)
     along = [
         torch.exp(-0.5 * ((at - cells[..., i, None]) / deviations[..., i, None]).square()) for i in (0, 1)
     ]  # [N, K, G] each
@@ -60,8 +60,8 @@ def box_loss(distances: Tensor, peaks: Tensor, owners: Tensor) -> Tensor:
     """Distances to the sides [N, 4, G, G], peaks [N, G, G], boxes [N, 4, G, G] -> 1 - GIoU and the error of the distances, a
     mean over cells near centres that goes by the peak."""
     grid = peaks.shape[1]
-    middle = (torch.arange(grid) + 0.5) / grid
-    weights = torch.where(peaks >= _BOXED, peaks, torch.zeros(()))
+    middle = (torch.arange(grid, device=peaks.device) + 0.5) / grid
+    weights = torch.where(peaks >= _BOXED, peaks, 0.0)
     x, y = middle[None, None, :], middle[None, :, None]
     wanted = torch.stack([x - owners[:, 0], y - owners[:, 1], owners[:, 2] - x, owners[:, 3] - y], dim=1)
     loss = _BOX_WEIGHT * (1 - overlap(distances, wanted)) + _DISTANCE_WEIGHT * (distances - wanted).abs().mean(dim=1)

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from copytrace.engine import SourceError
+from copytrace.engine import CopytraceError, SourceError
 
 from ..backbones import LITE0, create_backbone
 from ..batches import places_of_step
 from ..folded import FoldedTrunk, bfloat16_is_fast
 from ..loop import Task, Trainer
 from ..photographs import Photographs
+from ..processes import has_gpu, rank_and_world
 from ..recipe import make_trunk
 from ..run import MOST_HELD_BACK, Say, claim, origin
 from ..run_log import RunLog
@@ -65,25 +66,30 @@ def build_network(settings: Settings) -> DetectorNetwork:
     """The network as it is before training."""
     torch.manual_seed(settings.seed)
     backbone, scale = create_backbone(settings.backbone, settings.weights)
-    trunk = make_trunk(backbone, scale, settings)
+    trunk: Any = make_trunk(backbone, scale, settings)
     with torch.no_grad():
         widths = tuple(x.shape[1] for x in trunk.maps(torch.zeros((1, 64, 64, 3), dtype=torch.uint8)))
-    folded = FoldedTrunk(trunk, torch.bfloat16 if bfloat16_is_fast() else torch.float32)
-    for part in (folded.stem, *folded.blocks[:FROZEN_BLOCKS]):
+    plain: Any = backbone
+    blocks = [block for stage in plain.blocks for block in stage]
+    beginning = [plain.conv_stem, plain.bn1, *blocks[:FROZEN_BLOCKS]]
+    if settings.folded:
+        trunk = FoldedTrunk(trunk, torch.bfloat16 if bfloat16_is_fast() else torch.float32)
+        beginning = [trunk.stem, *trunk.blocks[:FROZEN_BLOCKS]]
+    for part in beginning:
         part.requires_grad_(False)
-    return DetectorNetwork(folded, widths)
+    return DetectorNetwork(trunk, widths)
 
 
 def exportable(network: DetectorNetwork) -> DetectorNetwork:
     """The same with its trunk as timm has it."""
-    if isinstance(network.trunk, FoldedTrunk):
-        network.trunk = network.trunk.unfold()
-    return network.eval()
+    trunk: Any = network.trunk
+    network.trunk = trunk.unfold() if isinstance(trunk, FoldedTrunk) else trunk
+    return network.cpu().eval()
 
 
 def detector_settings(**given: object) -> Settings:
     """Those of a run; what a detector has no use for is as it always is."""
-    fixed = {"backbone": LITE0, "taps": TAPS, "dimension": 0, "power": 2.0, "folded": True, "start": "random"}
+    fixed = {"backbone": LITE0, "taps": TAPS, "dimension": 0, "power": 2.0, "folded": not has_gpu()}
     return Settings(**fixed | given)
 
 
@@ -102,6 +108,8 @@ def train(
     scenes: where they are kept, which runs may share (default: in ``folder``).
     Returns: figures on scenes of photographs held back. Raises: SourceError, StoreError, ResumeError, CopytraceError.
     """
+    if rank_and_world()[1] > 1:
+        raise CopytraceError("a detector is trained by one process; start it without torchrun")
     everything = Photographs(roots, settings.seed)
     photographs, held = everything.split(min(MOST_HELD_BACK, max(2, round(settings.hold_back * len(everything)))))
     if len(photographs) < 2:

@@ -52,16 +52,17 @@ class Scene:
     boxes: NDArray[np.float32]
 
 
-def make_scene(photographs: Photographs, rng: np.random.Generator, size: int) -> Scene:
+def make_scene(photographs: Photographs, rng: np.random.Generator, size: int, kind: str | None = None) -> Scene:
     """One photograph pasted, several of them, a collage, a picture in a frame, or a photograph as it is; then, often, text,
-    emoji and shapes over it all, other edits and a JPEG."""
+    emoji and shapes over it all, other edits and a JPEG. kind: one of ``KINDS``; None draws one."""
 
     def other() -> Pixels:
         return _reduced(photographs.load_once(int(rng.integers(len(photographs))))[1], size)
 
     draw = Draw(rng, float(rng.uniform(0.2, 1.0)), other)
-    kind = list(_KINDS)[int(rng.choice(len(_KINDS), p=list(_KINDS.values())))]
-    picture, boxes = kind(draw.other(), draw)
+    if kind is None:
+        kind = list(KINDS)[int(rng.choice(len(KINDS), p=[share for _, share in KINDS.values()]))]
+    picture, boxes = KINDS[kind][0](draw.other(), draw)
     if rng.random() < MARKED_SHARE:
         for name in rng.choice(_DISTRACTIONS, int(rng.integers(1, 3)), replace=False):
             picture = wide.ATTACKS[name](picture, draw)
@@ -141,8 +142,15 @@ def _alone(image: Pixels, draw: Draw) -> tuple[Pixels, list[Box]]:
     return image, []
 
 
-_KINDS = {_one: 0.3, _several: 0.12, _hard_edged: 0.12, collage_and_cells: 0.16, _framed: 0.12, _alone: 0.18}
-"""Way to make a scene -> its share."""
+KINDS: dict[str, tuple[Callable[[Pixels, Draw], tuple[Pixels, list[Box]]], float]] = {
+    "pasted": (_one, 0.3),
+    "several pasted": (_several, 0.12),
+    "upright, hard edges": (_hard_edged, 0.12),
+    "collage": (collage_and_cells, 0.16),
+    "framed": (_framed, 0.12),
+    "nothing pasted": (_alone, 0.18),
+}
+"""Ways to make a scene, each with its share."""
 
 
 def _reduced(pixels: Pixels, size: int) -> Pixels:
