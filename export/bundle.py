@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 
 from copytrace.engine import Bundle, BundleError, MatchError, StoreError
 from copytrace.engine.infer import OrtNetwork
-from copytrace.engine.manifest import FORMAT, MANIFEST, Manifest, MatchingFile, NetworkRole, Precision
-from copytrace.engine.manifest import check_manifest, read_manifest
+from copytrace.engine.manifest import (
+    FORMAT,
+    MANIFEST,
+    Manifest,
+    MatchingFile,
+    NetworkRole,
+    Precision,
+    check_manifest,
+    read_manifest,
+)
 from copytrace.engine.match.constants import MatchConstants
 from copytrace.engine.match.recall import Quantisers
 from copytrace.engine.store.atomic import reason, replacing

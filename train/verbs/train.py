@@ -12,13 +12,9 @@ from typer.core import TyperGroup
 
 from copytrace.engine import Bundle
 
-<<<<<<< HEAD
 from ..presets import PRESETS, with_preset
 from ..settings import TAPS, Amp, AttackSet, Objective, Pooling, Schedule, Settings, Start
-=======
-from ..settings import TAPS, Amp, AttackSet, Objective, Schedule, Settings, Start
 from .detector import add_detector, detector
->>>>>>> 847bb9c (A detector of pasted photographs: its training, its place in a bundle, and match --regions classical|trained|both)
 
 
 class _RunByDefault(TyperGroup):
