@@ -39,22 +39,23 @@ class Bundle:
     @property
     def recipe(self) -> str:
         """sha256 over the normalisation and the files that a descriptor depends on; resuming compares it."""
+        networks = self.manifest.descriptors
         relevant = {
             "sha256": {entry.file: entry.sha256 for entry in self.manifest.descriptor_files},
             "normalisation": self.manifest.normalisation.model_dump(),
         }
-        if len(self.manifest.networks) > 1:  # then their order counts as well
-            relevant["networks"] = {str(i): network.name for i, network in enumerate(self.manifest.networks)}
+        if len(networks) > 1:  # then their order counts as well
+            relevant["networks"] = {str(i): network.name for i, network in enumerate(networks)}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
     @property
     def space(self) -> str:
-        """sha256 over the networks and the projection: what makes descriptors comparable with each other.
+        """sha256 over the descriptor networks and the projection: what makes descriptors comparable with each other.
 
         All precisions of a network share it: it goes by the float32 network, from which the others are made (by the first
         of the manifest where that one is left out). Bank and normalisation move queries only, and are no part of it.
         """
-        entries = [network.precisions for network in self.manifest.networks]
+        entries = [network.precisions for network in self.manifest.descriptors]
         networks = [files.get("float32") or next(iter(files.values())) for files in entries]
         relevant = [file.sha256 for file in (*networks, self.manifest.projection)]
         return hashlib.sha256(json.dumps(relevant).encode()).hexdigest()
@@ -84,7 +85,7 @@ class Bundle:
 
     @property
     def precisions(self) -> list[Precision]:
-        """Those that every network has."""
+        """Those that every descriptor network has."""
         return self.manifest.precisions
 
     def networks(self, precision: str) -> list[NetworkFile]:
@@ -97,9 +98,18 @@ class Bundle:
             raise TypeError(f"precision must be one of {there}, not {type(precision).__name__}")
         for known in self.precisions:
             if known == precision:
-                networks = self.manifest.networks
+                networks = self.manifest.descriptors
                 return [NetworkFile(self.path / entry.precisions[known].file, entry, known) for entry in networks]
         raise PrecisionError(f"{self.path}: no {precision} network; there is {there}")
+
+    def detector(self, precision: Precision) -> NetworkFile | None:
+        """The network that finds pasted photographs, in this precision or, where it does not have it, in one that it has; None
+        where there is none."""
+        entry = self.manifest.detector
+        if entry is None:
+            return None
+        chosen = precision if precision in entry.precisions else next(iter(entry.precisions))
+        return NetworkFile(self.path / entry.precisions[chosen].file, entry, chosen)
 
     def normalisation(self, method: int | None = None) -> Normalisation:
         """The constants of a method, or of the bundle's own choice."""

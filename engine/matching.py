@@ -36,6 +36,7 @@ from .pictures import Looks, Picture, picture_stream
 from .pipeline import chunks_of
 from .read import BadImage, Place, Source
 from .references import References, references_at
+from .region_finders import DEFAULT_FINDER, FinderName, region_finder
 from .run import Progress
 from .search import nearest_pairs
 
@@ -54,9 +55,9 @@ class Matcher:
 
     references: a source of images (folder, tar, list of paths), a collection or its folder, or ``References``. mode: see above.
     engine: what embeds (default: the default bundle); its threads are used for all. candidates, voted: how many references are
-    looked at. turns, regions: the views of a query beside the whole. pictures: put small ones into the evidence, for drawing.
-    announce: is told the size of an index before it is built, and what may make answers others than they were (default: the
-    log).
+    looked at. turns, regions: the views of a query beside the whole. finder: who finds the regions, see ``region_finders``.
+    pictures: put small ones into the evidence, for drawing. announce: is told the size of an index before it is built, and what
+    may make answers others than they were (default: the log).
     Raises: SourceError, CollectionError, BundleError, MatchError, MissingExtraError.
     """
 
@@ -70,6 +71,7 @@ class Matcher:
         voted: int = VOTED,
         turns: bool = True,
         regions: int = MOST_REGIONS,
+        finder: FinderName = DEFAULT_FINDER,
         pictures: bool = False,
         constants: MatchConstants | None = None,
         progress: Progress = lambda done, total, failed: None,
@@ -82,6 +84,7 @@ class Matcher:
         self.mode = mode
         self.engine = engine or Engine()
         self._embedder = self.engine.embedder
+        find = region_finder(finder, self._embedder.bundle, self._embedder.precision)
         local = mode != "views"
         if not isinstance(references, References):
             references = references_at(self._embedder, references, local=local, progress=progress)
@@ -90,7 +93,7 @@ class Matcher:
         self.references = references
         for note in _notes(self.engine.bundle, references.matching):
             announce(note)
-        self._looks = Looks.of_queries(self._embedder, local=local, turns=turns, regions=regions)
+        self._looks = Looks.of_queries(self._embedder, local=local, turns=turns, regions=regions, find=find)
         self._constants = constants or MatchConstants.load(self.engine.bundle.matching_file("constants")[0])
         self._workers = Threads(self._embedder.workers, "match")
         self._pictures = pictures

@@ -16,7 +16,7 @@ from .embedder import Output
 from .match.aligned import thumbnail
 from .match.features import QUERY_FEATURES, REFERENCE_FEATURES, LocalFeatures, extract_small
 from .match.grey import Grey, small_grey
-from .match.regions import MOST_REGIONS, Box
+from .match.regions import MOST_REGIONS, Box, RegionFinder, find_regions
 from .match.views import View, query_views
 from .parallel import Threads
 from .pipeline import StageTimers
@@ -32,7 +32,7 @@ class Looks:
     """What is made of every image.
 
     output: the kind of descriptors. turns, regions: views beside the whole. features: how many local ones at most, 0 for none.
-    thumbnails: keep the small grey picture at the size that is enough for a reference.
+    thumbnails: keep the small grey picture at the size that is enough for a reference. find: who finds the regions.
     """
 
     output: Output
@@ -40,12 +40,19 @@ class Looks:
     regions: int = 0
     features: int = 0
     thumbnails: bool = False
+    find: RegionFinder = find_regions
 
     @classmethod
     def of_queries(
-        cls, embedder: BundleEmbedder, *, local: bool, turns: bool = True, regions: int = MOST_REGIONS
+        cls,
+        embedder: BundleEmbedder,
+        *,
+        local: bool,
+        turns: bool = True,
+        regions: int = MOST_REGIONS,
+        find: RegionFinder = find_regions,
     ) -> "Looks":
-        return cls(embedder.output_for("query"), turns, regions, QUERY_FEATURES if local else 0)
+        return cls(embedder.output_for("query"), turns, regions, QUERY_FEATURES if local else 0, find=find)
 
     @classmethod
     def of_references(cls, embedder: BundleEmbedder, *, local: bool) -> "Looks":
@@ -121,7 +128,7 @@ def _open(embedder: BundleEmbedder, image: Image | PixelImage, looks: Looks, tim
 
 def _seen(embedder: BundleEmbedder, name: str, pixels: Pixels, size: tuple[int, int], looks: Looks) -> _Opened:
     """Views and local features of pixels uint8 RGB [H, W, 3]."""
-    views = query_views(pixels, turns=looks.turns, regions=looks.regions)
+    views = query_views(pixels, turns=looks.turns, regions=looks.regions, find=looks.find)
     squares = [stretch_sizes(view.cut(pixels), embedder.sizes) for view in views]
     features = grey = None
     if looks.features:

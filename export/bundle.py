@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from copytrace.engine import Bundle, BundleError, MatchError, StoreError
 from copytrace.engine.infer import OrtNetwork
-from copytrace.engine.manifest import FORMAT, MANIFEST, Manifest, MatchingFile, Precision, check_manifest
+from copytrace.engine.manifest import (
+    FORMAT,
+    MANIFEST,
+    Manifest,
+    MatchingFile,
+    NetworkRole,
+    Precision,
+    check_manifest,
+    read_manifest,
+)
 from copytrace.engine.match.constants import MatchConstants
 from copytrace.engine.match.recall import Quantisers
 from copytrace.engine.store.atomic import replacing
@@ -33,6 +42,7 @@ class NetworkParts:
     size: int
     batch: int
     files: Mapping[Precision, Path]
+    role: NetworkRole = "descriptor"
 
 
 @dataclass
@@ -67,6 +77,7 @@ def parts_of(bundle: Bundle) -> BundleParts:
             entry.input_size,
             entry.batch,
             {precision: bundle.path / file.file for precision, file in entry.precisions.items()},
+            entry.role,
         )
         for entry in manifest.networks
     ]
@@ -95,12 +106,20 @@ def write_bundle(parts: BundleParts, folder: Path) -> None:
             _fill(parts, beside)
             Bundle(beside)
             if folder.exists():
+                own = _own_files(folder)
                 for path in folder.iterdir():
-                    unlisted = path.suffix not in {".onnx", ".npz", ".npy"} or path.name in MATCHING.values()
-                    if not (beside / path.name).exists() and unlisted:
+                    if path.is_file() and path.name not in own and not (beside / path.name).exists():
                         shutil.copyfile(path, beside / path.name)
     except BundleError as error:
         raise BundleError(str(error).replace(str(beside), str(folder))) from None
+
+
+def _own_files(folder: Path) -> set[str]:
+    """The files that a bundle's manifest names; of one that cannot be read all networks and arrays."""
+    try:
+        return {entry.file for entry in read_manifest(folder).files}
+    except BundleError:
+        return {path.name for path in folder.iterdir() if path.suffix in {".onnx", ".npz", ".npy"}}
 
 
 def upgrade(folder: Path) -> Manifest:
@@ -128,10 +147,12 @@ def set_matching(folder: Path, files: Mapping[MatchingFile, Path]) -> None:
 def _fill(parts: BundleParts, folder: Path) -> None:
     np.savez(folder / PROJECTION, mean=parts.mean, components=parts.components, eigenvalues=parts.eigenvalues)
     np.save(folder / BANK, parts.bank)
+    roles = [network.role for network in parts.networks]
+    several = {role for role in roles if role == "detector" or roles.count(role) > 1}
     manifest = {
         "format": FORMAT,
         "name": parts.name,
-        "networks": [_network(network, folder, alone=len(parts.networks) == 1) for network in parts.networks],
+        "networks": [_network(network, folder, alone=network.role not in several) for network in parts.networks],
         "projection": _file(folder, PROJECTION)
         | {"input_dimension": len(parts.mean), "dimension": len(parts.eigenvalues)},
         "bank": _file(folder, BANK) | {"rows": len(parts.bank)},
@@ -162,7 +183,7 @@ def _network(network: NetworkParts, folder: Path, *, alone: bool) -> Json:
         )
     return {
         "name": network.name,
-        "role": "descriptor",
+        "role": network.role,
         "input_size": size,
         "dimension": next(iter(found))[1],
         "batch": network.batch,

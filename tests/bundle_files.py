@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from copytrace.engine import Bundle
 from copytrace.export.bundle import BundleParts, NetworkParts, write_bundle
@@ -33,6 +34,35 @@ def write_network(path: Path, size: int, dimension: int, seed: int = 0) -> Path:
         [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", size, size, 3])],
         [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", dimension])],
         [numpy_helper.from_array(weights, "weights")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+def write_constant_network(path: Path, size: int, values: NDArray[np.float32]) -> Path:
+    """A network that gives the same values [E] for every picture."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMax", ["float", "axes"], ["brightest"], keepdims=0),
+        helper.make_node("Reshape", ["brightest", "column"], ["one"]),
+        helper.make_node("MatMul", ["one", "zeros"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "values"], ["embedding"]),
+    ]
+    constants = {
+        "axes": np.array([1, 2, 3], np.int64),
+        "column": np.array([-1, 1], np.int64),
+        "zeros": np.zeros((1, len(values)), np.float32),
+        "values": values[None],
+    }
+    graph = helper.make_graph(
+        nodes,
+        "constant",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", size, size, 3])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", len(values)])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
     return path

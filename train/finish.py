@@ -69,7 +69,7 @@ def make_bundle(
         export_onnx(network.cpu().eval(), size, float32)
         quality: dict[str, Any] = {"float32_min_cosine_to_torch": check_parity(network, float32, sample)}
         calibration = np.stack(list(clean_pictures(photos, CALIBRATION_PHOTOS, size)))
-        quantize_int8(float32, int8, calibration, _stem(scale, size))
+        quantize_int8(float32, int8, calibration, stem(scale, size))
         quality["int8_mean_cosine_to_float32"] = float(
             cosines(run_onnx(float32, sample), run_onnx(int8, sample)).mean()
         )
@@ -90,7 +90,7 @@ def make_bundle(
     return quality
 
 
-def _stem(scale: PixelScale | None, size: int) -> tuple[float, float] | None:
+def stem(scale: PixelScale | None, size: int) -> tuple[float, float] | None:
     """What ``quantize_int8`` needs to rearrange the first convolution, or None where it cannot."""
     if scale is None or size % 4 or isinstance(scale.offset, tuple) or isinstance(scale.divisor, tuple):
         return None

@@ -206,6 +206,10 @@ class FoldedTrunk(nn.Module):
         self.pools = trunk.pools
 
     def forward(self, pixels: Tensor) -> Tensor:
+        return self._trunk[0].pooled(self.maps(pixels))
+
+    def maps(self, pixels: Tensor) -> list[Tensor]:
+        """uint8 RGB pixels [N, S, S, 3] -> the map [N, C, H, W] of every tap."""
         trunk = self._trunk[0]
         x = self.stem(((pixels.float() - trunk.offset) / trunk.divisor).to(self.dtype))
         maps = []
@@ -215,7 +219,7 @@ class FoldedTrunk(nn.Module):
                 maps.append(inner.permute(0, 3, 1, 2))
             if place + 1 < len(self.blocks):
                 x = block.outer(x, inner)
-        return trunk.pooled(maps)
+        return maps
 
     def unfold(self) -> Trunk:
         """The trunk that this one was made of, with the weights as they are now."""

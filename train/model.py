@@ -95,13 +95,15 @@ class Trunk(nn.Module):
             raise _AllTapped
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.pooled(self._maps(((pixels.float() - self.offset) / self.divisor).permute(0, 3, 1, 2)))
+        return self.pooled(self.maps(pixels))
 
     def pooled(self, maps: Sequence[Tensor]) -> Tensor:
         """One map [N, C, H, W] for each tap -> features [N, F]."""
         return torch.cat([pool(self._cells(x)) for pool, x in zip(self.pools, maps, strict=True)], dim=1)
 
-    def _maps(self, x: Tensor) -> list[Tensor]:
+    def maps(self, pixels: Tensor) -> list[Tensor]:
+        """uint8 RGB pixels [N, S, S, 3] -> the map [N, C, H, W] of every tap."""
+        x = ((pixels.float() - self.offset) / self.divisor).permute(0, 3, 1, 2)
         self._tapped = []
         try:
             last = [self.backbone.forward_features(x)]

@@ -22,6 +22,7 @@ from ..matching import CANDIDATES, Matcher, Mode
 from ..outputs import EVIDENCE, PAIRS, REPORT, check_output
 from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Source, open_source
 from ..references import References, references_at
+from ..region_finders import DEFAULT_FINDER, FinderName, region_finder
 from ..score import read_pairs, write_pairs
 from ..store.atomic import replacing
 from .collection import precision_of
@@ -39,6 +40,9 @@ Evidence = Annotated[
     Path | None, typer.Option(help="Also write what was found, one JSON object for each pair.", parser=path)
 ]
 Report = Annotated[Path | None, typer.Option(help="Also draw likely copies on an HTML page.", parser=path)]
+Regions = Annotated[
+    FinderName, typer.Option(help="Who finds pasted photographs: straight edges, the bundle's detector, or both.")
+]
 Bundle = Annotated[Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)]
 PrecisionOption = Annotated[
     Precision | None, typer.Option(help="Which of the bundle's networks (default: the collection's, or int8).")
@@ -69,6 +73,7 @@ def match(
     evidence: Evidence = None,
     report: Report = None,
     candidates: Annotated[int, typer.Option(min=1, help="References looked at for every query.")] = CANDIDATES,
+    regions: Regions = DEFAULT_FINDER,
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: PrecisionOption = None,
     ids: Ids = "stem",
@@ -82,10 +87,11 @@ def match(
     source, place = open_source(queries, ids=ids), _opened(references, ids)
     outputs = Outputs(output, evidence, report)
     _check_outputs(outputs, source, place)
+    region_finder(regions, engine.embedder.bundle, chosen)  # a bundle without a detector shows before a long run
     start = time.perf_counter()
     found = _references(engine, place, local=mode != "views")
-    drawn = report is not None
-    matcher = Matcher(found, mode, engine=engine, candidates=candidates, pictures=drawn, announce=errors.print)
+    drawn, told = report is not None, errors.print
+    matcher = Matcher(found, mode, engine=engine, candidates=candidates, finder=regions, pictures=drawn, announce=told)
     with progress_bar("matching") as progress:
         _report(matcher.match_source(source, progress), found, outputs, start, as_json)
 
@@ -99,6 +105,7 @@ def verify(
     output: Annotated[Path, typer.Option("-o", "--output", help="The verified.csv to write, best first.", parser=path)],
     evidence: Evidence = None,
     report: Report = None,
+    regions: Regions = DEFAULT_FINDER,
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: PrecisionOption = None,
     ids: Ids = "stem",
@@ -112,10 +119,12 @@ def verify(
     source, place = open_source(queries, ids=ids), _opened(references, ids)
     outputs = Outputs(output, evidence, report)
     _check_outputs(outputs, source, place, pairs)
+    region_finder(regions, engine.embedder.bundle, chosen)
     table = read_pairs(pairs)
     start = time.perf_counter()
     found = _references(engine, place, local=True, only=set(table.references))
-    matcher = Matcher(found, "verify", engine=engine, pictures=report is not None, announce=errors.print)
+    drawn = report is not None
+    matcher = Matcher(found, "verify", engine=engine, finder=regions, pictures=drawn, announce=errors.print)
     wanted = zip(table.queries, table.references, strict=True)
     with progress_bar("verifying") as progress:
         _report(matcher.verify_source(source, wanted, progress), found, outputs, start, as_json)

@@ -4,7 +4,7 @@
 
     format               2
     name                 text
-    networks             [{name, role: "descriptor", input_size, dimension, batch, layout: "NHWC", colour: "RGB",
+    networks             [{name, role: "descriptor" or "detector", input_size, dimension, batch, layout: "NHWC", colour: "RGB",
                          resize: "stretch", precisions: {"int8": {file, sha256}, "float32": {file, sha256}}}, ...]
     projection           {file, sha256, input_dimension, dimension}      an .npz: mean, components, eigenvalues
     bank                 {file, sha256, rows}                            an .npy: float32 [M, D]
@@ -17,7 +17,8 @@
     quality              measured figures
 
 Several networks with the role "descriptor" make an ensemble: each looks at the picture at its own size, and the raw
-embedding is their outputs one behind the other, in this order.
+embedding is their outputs one behind the other, in this order. One network may have the role "detector": it finds pasted
+photographs, and no descriptor depends on it.
 """
 
 from typing import Annotated, Literal
@@ -28,6 +29,7 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 
 Precision = Literal["int8", "float32"]
+NetworkRole = Literal["descriptor", "detector"]
 FileName = Annotated[str, Field(pattern=r"^[^./\\:\x00-\x1f\x7f][^/\\:\x00-\x1f\x7f]*$", max_length=200)]
 """A file directly in the bundle's folder."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -57,7 +59,7 @@ class NetworkEntry(Entry):
     """A network in one or several precisions; all take the same pixels and give embeddings of one length."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
-    role: Literal["descriptor"]
+    role: NetworkRole
     input_size: Size
     dimension: Length
     batch: Batch
@@ -109,19 +111,29 @@ class Manifest(Entry):
 
     @property
     def files(self) -> list[FileEntry]:
-        """Every file, in the order of the manifest."""
-        return [*self.descriptor_files, *self.matching.values()]
+        """Every file."""
+        detector = [] if self.detector is None else self.detector.precisions.values()
+        return [*self.descriptor_files, *detector, *self.matching.values()]
 
     @property
     def descriptor_files(self) -> list[FileEntry]:
         """Those that descriptors depend on."""
-        networks = (file for network in self.networks for file in network.precisions.values())
+        networks = (file for network in self.descriptors for file in network.precisions.values())
         return [*networks, self.projection, self.bank]
 
     @property
+    def descriptors(self) -> list[NetworkEntry]:
+        """The networks that descriptors depend on."""
+        return [network for network in self.networks if network.role == "descriptor"]
+
+    @property
+    def detector(self) -> NetworkEntry | None:
+        return next((network for network in self.networks if network.role == "detector"), None)
+
+    @property
     def precisions(self) -> list[Precision]:
-        """Those that every network has."""
-        first, *others = (network.precisions for network in self.networks)
+        """Those that every descriptor network has."""
+        first, *others = (network.precisions for network in self.descriptors)
         return [precision for precision in first if all(precision in other for other in others)]
 
     @model_validator(mode="after")
@@ -133,7 +145,11 @@ class Manifest(Entry):
                 raise ValueError(f"the {what} {twice[0]!r} is listed twice")
         if MANIFEST in files:
             raise ValueError(f"{MANIFEST} cannot be one of the files")
-        given = sum(network.dimension for network in self.networks)
+        if not self.descriptors:
+            raise ValueError("none of the networks is a descriptor")
+        if len(self.networks) - len(self.descriptors) > 1:
+            raise ValueError("more than one of the networks is a detector")
+        given = sum(network.dimension for network in self.descriptors)
         if given != self.projection.input_dimension:
             raise ValueError(
                 f"the networks give {given} values, the projection takes {self.projection.input_dimension}"

@@ -5,8 +5,9 @@ and rows with the longest unbroken edges are lines. Of all rectangles between su
 kept whose four sides are edges along most of their length. Upright rectangles only.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -38,10 +39,19 @@ class Box(NamedTuple):
 
 
 class Region(NamedTuple):
-    """A rectangle and how well its four sides are edges, from 0 to 1.5."""
+    """A rectangle and how likely it is one, in the measure of who found it: for :func:`find_regions` how well its four sides
+    are edges, from 0 to 1.5."""
 
     box: Box
     strength: float
+
+
+class RegionFinder(Protocol):
+    """A way to find regions."""
+
+    def __call__(self, pixels: Pixels, most: int) -> list[Region]:
+        """Up to ``most`` regions of uint8 RGB [H, W, 3], the likeliest first."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ def find_regions(pixels: Pixels, most: int = MOST_REGIONS, *, rules: RegionRules
     scale = width / small[0], height / small[1]
     return [
         Region(Box(*(round(edge * scale[i % 2]) for i, edge in enumerate(box))), strength)
-        for box, strength in _distinct(candidates, most, rules)
+        for box, strength in distinct(candidates, most, rules.nested)
     ]
 
 
@@ -194,13 +204,14 @@ def _shares(
     return np.asarray(share, np.float64)
 
 
-def _distinct(regions: list[Region], most: int, rules: RegionRules) -> list[Region]:
-    """The first ones, leaving out what is nearly the same as, inside of, or around one before."""
+def distinct(regions: Iterable[Region], most: int, nested: float = DEFAULT_RULES.nested) -> list[Region]:
+    """The first ones, leaving out what has more than ``nested`` of the smaller one in common with one before: what is nearly
+    the same, inside, or around it."""
     kept: list[Region] = []
     for region in regions:
         if len(kept) == most:
             break
         box = region.box
-        if all(box.overlap(k.box) <= rules.nested * min(box.area, k.box.area) for k in kept):
+        if all(box.overlap(k.box) <= nested * min(box.area, k.box.area) for k in kept):
             kept.append(region)
     return kept

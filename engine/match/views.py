@@ -1,7 +1,7 @@
 """Views: the parts and turns of a picture that are compared, each for itself, by the global descriptor.
 
 ======================  ====================================================================
-query                   the whole, the three quarter turns, and up to three rectangles found
+query                   the whole, the three quarter turns, and up to three regions found
 reference               the whole
 ======================  ====================================================================
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .regions import MOST_REGIONS, Box, find_regions
+from .regions import MOST_REGIONS, Box, RegionFinder, find_regions
 
 Pixels = NDArray[np.uint8]
 WHOLE = "whole"
@@ -43,9 +43,11 @@ WHOLE_VIEW = View(WHOLE)
 TURNS = (View("turned 90", None, 1), View("turned 180", None, 2), View("turned 270", None, 3))
 
 
-def query_views(pixels: Pixels, *, turns: bool = True, regions: int = MOST_REGIONS) -> list[View]:
-    """The views of a query uint8 RGB [H, W, 3]; the whole is the first one."""
-    found = find_regions(pixels, regions) if regions else []
+def query_views(
+    pixels: Pixels, *, turns: bool = True, regions: int = MOST_REGIONS, find: RegionFinder = find_regions
+) -> list[View]:
+    """The views of a query uint8 RGB [H, W, 3]; the whole is the first one. find: who finds its regions."""
+    found = find(pixels, regions) if regions else []
     return [
         WHOLE_VIEW,
         *(TURNS if turns else ()),

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from copytrace.engine.match.regions import Box
+
 from .draw import Draw, Pixels
 from .filters import soft
 from .light import fade, mixed, plain
@@ -61,6 +63,14 @@ def paste(image: Pixels, draw: Draw) -> Pixels:
         max(32, round(max(height, width) * share)) for share in draw.rng.uniform(0.7, 1.0, 2)
     )
     canvas = ground(draw, canvas_height, canvas_width)
+    lay_photograph(canvas, image, draw)
+    return canvas
+
+
+def lay_photograph(canvas: Pixels, image: Pixels, draw: Draw) -> Box:
+    """Paste onto a canvas, in place, as :func:`paste` does; returns where the photograph is, as far as it can be seen."""
+    height, width = image.shape[:2]
+    canvas_height, canvas_width = canvas.shape[:2]
     share = 0.75 - draw.between(0.05, 0.55)
     factor = share * min(canvas_width / width, canvas_height / height) * draw.rng.uniform(1.0, 1.15)
     size = max(8, round(width * factor)), max(8, round(height * factor * np.exp(draw.rng.normal(0, 0.1))))
@@ -74,7 +84,9 @@ def paste(image: Pixels, draw: Draw) -> Pixels:
         shadow = Stamp(plain(stamp.colour, (0, 0, 0)), cv2.blur(stamp.mask, (distance, distance)))
         lay(canvas, shadow, x + distance, y + distance, 0.6)
     lay(canvas, stamp, x, y, 1.0 if draw.rng.random() < 0.75 else draw.rng.uniform(0.5, 0.95))
-    return canvas
+    left, top, wide, high = cv2.boundingRect((stamp.mask > 0.5).astype(np.uint8))
+    right, bottom = min(canvas_width, x + left + wide), min(canvas_height, y + top + high)
+    return Box(min(x + left, right), min(y + top, bottom), right, bottom)
 
 
 def _cells(draw: Draw, height: int, width: int, count: int) -> list[tuple[int, int, int, int]]:
@@ -94,6 +106,11 @@ def _cells(draw: Draw, height: int, width: int, count: int) -> list[tuple[int, i
 
 def collage(image: Pixels, draw: Draw) -> Pixels:
     """Two to nine photographs side by side, this one among them; at most three others, the rest parts of those."""
+    return collage_and_cells(image, draw)[0]
+
+
+def collage_and_cells(image: Pixels, draw: Draw) -> tuple[Pixels, list[Box]]:
+    """A :func:`collage`, and where its photographs are."""
     height, width = (max(48, round(side * draw.rng.uniform(1.0, 1.6))) for side in image.shape[:2])
     count = 2 + round(draw.between(0, 7))
     others = [draw.other() for _ in range(min(3, count - 1))]
@@ -102,14 +119,16 @@ def collage(image: Pixels, draw: Draw) -> Pixels:
     mine = int(order[int(draw.rng.integers(0, max(1, (count + 1) // 2)))])  # not the smallest ones
     gap = round(min(height, width) * draw.rng.choice((0, 0.01, 0.03)))
     canvas = np.full((height, width, 3), (255, 255, 255) if draw.rng.random() < 0.5 else draw.colour(), np.uint8)
-    for number, (y, x, h, w) in enumerate(cells):
-        h, w = max(1, h - gap), max(1, w - gap)
+    boxes = [Box(x, y, x + max(1, w - gap), y + max(1, h - gap)) for y, x, h, w in cells]
+    for number, box in enumerate(boxes):
+        h, w = box.bottom - box.top, box.right - box.left
         picture = image if number == mine else others[number % len(others)]
         if number != mine and number >= len(others):
             picture = picture[:: draw.sign(), :: draw.sign()]
         whole = number == mine and draw.rng.random() < 0.4
-        canvas[y : y + h, x : x + w] = cv2.resize(picture, (w, h)) if whole else fitted(picture, w, h)
-    return canvas
+        part = cv2.resize(picture, (w, h)) if whole else fitted(picture, w, h)
+        canvas[box.top : box.bottom, box.left : box.right] = part
+    return canvas, boxes
 
 
 def _subject(image: Pixels, draw: Draw) -> NDArray[np.float32]:

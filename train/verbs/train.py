@@ -14,6 +14,7 @@ from copytrace.engine import Bundle
 
 from ..presets import PRESETS, with_preset
 from ..settings import TAPS, Settings
+from .detector import add_detector, detector
 from .generated import with_options_of
 
 
@@ -180,3 +181,7 @@ def tune(
 
     started = time.perf_counter()
     _finish(bundle, {"validation": tune_bundle(Bundle(bundle), validation)}, started, as_json)
+
+
+app.command()(detector)
+app.command()(add_detector)
