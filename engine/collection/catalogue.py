@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from ..errors import CollectionError
 from .audit import AuditEntry, write_entry
+from .connection import connect
 from .records import BlobRecord, Record, Segment, property_seal
 from .schema import migrate, read_format
 
 FILE_NAME = "catalogue.sqlite"
-BUSY_SECONDS = 30.0
 _COLUMNS = ", ".join(Record._fields)
 _RECORD = f"SELECT {_COLUMNS}, seal FROM reference"
 _BLOB = f"SELECT {', '.join(BlobRecord._fields)} FROM blob"
@@ -37,7 +37,7 @@ class Catalogue:
         self.path = path
         self.entry: AuditEntry | None = None
         """What the next change is to leave in the audit log."""
-        self._connection = _connect(path / name, write)
+        self._connection = connect(path / name, write)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -255,34 +255,3 @@ class Catalogue:
 
     def _damaged(self, what: str) -> CollectionError:
         return CollectionError(f"{self.path}: its catalogue is damaged: {what}; restore a backup")
-
-
-def _connect(file: Path, write: bool) -> sqlite3.Connection:
-    """A connection that never makes the file; a reader's cannot write."""
-    uri = file.resolve().as_uri()
-    connection = _open(f"{uri}?mode=rw")
-    try:
-        if write:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(
-                "PRAGMA secure_delete = ON"
-            )  # what is deleted is gone from the file, not only from lists
-            return connection
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        return connection
-    except sqlite3.OperationalError:
-        connection.close()
-        if write or _log_bytes(file):
-            raise
-    # On a disk that cannot be written to there is no place for the log's index, and nothing can change either.
-    return _open(f"{uri}?mode=ro&immutable=1")
-
-
-def _open(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-
-
-def _log_bytes(file: Path) -> int:
-    log = file.with_name(file.name + "-wal")
-    return log.stat().st_size if log.exists() else 0

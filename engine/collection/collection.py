@@ -16,12 +16,11 @@ from numpy.typing import ArrayLike
 
 from ..errors import CollectionError
 from .audit import AuditEntry
-from .catalogue import FILE_NAME as CATALOGUE
 from .catalogue import Catalogue
 from .change import Change
 from .compaction import compact, dead_bytes
 from .errors import reporting
-from .folder import check_free, check_there, clear
+from .folder import check_free, check_there, clear, make_catalogue
 from .incoming import Blob, Incoming, check_id, check_incoming, metadata_text
 from .lock import WriterLock
 from .reading import OpenCollection, PathLike
@@ -67,7 +66,7 @@ class Collection(OpenCollection):
             try:
                 check_free(path)  # again: another program may have made it before the lock was ours
                 clear(path)
-                _make_catalogue(path, first)
+                make_catalogue(path, first)
                 flush_folder(path)
                 flush_folder(path.absolute().parent)
             finally:
@@ -259,15 +258,6 @@ def _own_properties(values: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{', '.join(sorted(fixed))} cannot be changed")
     metadata_text(values)
     return dict(values)
-
-
-def _make_catalogue(path: Path, properties: dict[str, Any]) -> None:
-    (path / CATALOGUE).touch()
-    catalogue = Catalogue(path, write=True)
-    try:
-        catalogue.migrate(properties)
-    finally:
-        catalogue.close()
 
 
 def _bring_up_to_date(path: Path, catalogue: Catalogue, lock: WriterLock | None) -> None:

@@ -1,6 +1,7 @@
 """The folder of a collection: what is in it, and how one is begun."""
 
 from pathlib import Path
+from typing import Any
 
 from ..errors import CollectionError
 from .catalogue import FILE_NAME as CATALOGUE
@@ -44,6 +45,16 @@ def clear(path: Path) -> None:
     for entry in path.iterdir():
         if _is_own(entry.name) and entry.name != LOCK:
             entry.unlink()
+
+
+def make_catalogue(path: Path, properties: dict[str, Any]) -> None:
+    """A catalogue of an empty collection."""
+    (path / CATALOGUE).touch()
+    catalogue = Catalogue(path, write=True)
+    try:
+        catalogue.migrate(properties)
+    finally:
+        catalogue.close()
 
 
 def _is_own(name: str) -> bool:
