@@ -57,7 +57,7 @@ setup(
     packages=packages(),
     package_dir={f"copytrace.{folder}": folder for folder in FOLDERS},
     package_data={
-        "copytrace.engine": ["py.typed", "bundles/*/*", "photos/**/*", "score/templates/*", "*.pyi"],
+        "copytrace.engine": ["py.typed", "bundles/*/*", "photos/**/*", "score/templates/*", "serve/page/*", "*.pyi"],
     },
     ext_modules=[
         extension("copytrace.engine._core", "csrc"),

@@ -25,6 +25,7 @@ NEEDED = {
     ("post", "/v1/embed"): "read",
     ("get", "/v1/references"): "read",
     ("get", "/v1/references/{id}"): "read",
+    ("get", "/v1/thumbnails/{id}"): "read",
     ("post", "/v1/references"): "write",
     ("patch", "/v1/references/{id}"): "write",
     ("delete", "/v1/references/{id}"): "write",

@@ -221,6 +221,19 @@ class Index:
             settled.append(_merged(parts) if len(parts) > 1 or worn else segment)
         self._snapshot = _Snapshot(settled, self.dimension)
 
+    def rows(self, ids: Sequence[str]) -> Float32:
+        """The rows of references, float32 [n, D]. Raises: KeyError for an id that is not there."""
+        with self._changing:
+            slots = np.array([self._slots[name] for name in ids], np.int64)
+            snapshot = self._snapshot
+        found = np.empty((len(slots), self.dimension), np.float32)
+        for segment in snapshot.segments:
+            places = np.searchsorted(segment.slots, slots)
+            places[places == len(segment.slots)] = 0
+            for i in np.flatnonzero(segment.slots[places] == slots).tolist():
+                found[i] = segment.rows.rows(int(places[i]), int(places[i]) + 1)
+        return found
+
     def nearest(self, queries: Rows, k: int, *, query_ids: Sequence[str] | None = None) -> IndexPairs:
         """The k references nearest to each query [N, D] (all, if fewer), the pairs of all queries, best first.
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import failure
 from .forms import ErrorAnswer
-from .routes import embedding, matching, references, status
+from .routes import embedding, matching, page, references, status
 from .service import Service
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -48,6 +48,7 @@ def create_app(service: Service) -> FastAPI:
     for part in (matching, references, embedding):
         app.include_router(part.router, responses=_ERRORS)
     app.include_router(status.router)
+    app.include_router(page.router)
     app.add_middleware(Counted, service=service)
     return app
 

@@ -1,86 +1,122 @@
-"""What a batch does: images of many requests become descriptors together, and are searched together."""
+"""What a batch does: images of many requests become descriptors together, and are searched and verified together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle_embedder import BundleEmbedder
 from ..embedder import Output
+from ..errors import CopytraceError
+from ..matches import Match
+from ..pictures import Looks, Picture, picture_stream
 from ..pipeline import Pipeline, StageTimers
-from ..read import Image
+from ..read import BadImage, Image
 from .live import LiveReferences
+from .second_look import SecondLook
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is wanted of one image: its row, and the ``k`` references nearest to it (0: none)."""
+    """What is wanted of one image: its row, and the ``k`` references nearest to it (0: none).
+
+    looks: what else is made of it, for the second look; a query's candidates are verified then.
+    """
 
     data: bytes
     output: Output
     k: int = 0
+    looks: Looks | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Computed:
     """What became of it: a row float32 [D] or the reason why there is none; what is damaged about the image.
 
-    nearest: (id, score) of references, the best first; score = -(squared distance). seconds: of the stages of its batch.
+    nearest: (id, score) of references, the best first; score = -(squared distance). matches: the same after the second look.
+    picture: all that was made of the image. seconds: of the stages of its batch.
     """
 
     row: NDArray[np.float32] | None
     reason: str | None
     damaged: str | None
-    nearest: list[tuple[str, float]]
-    seconds: dict[str, float]
+    nearest: Sequence[tuple[str, float]] = ()
+    matches: Sequence[Match] | None = None
+    picture: Picture | None = None
+    seconds: dict[str, float] | None = None
 
 
 class Computing:
     """Safe to use from several threads."""
 
-    def __init__(self, pipeline: Pipeline, references: LiveReferences) -> None:
-        self._pipeline = pipeline
+    def __init__(self, embedder: BundleEmbedder, references: LiveReferences, second_look: SecondLook) -> None:
+        self._embedder = embedder
+        self._pipeline = Pipeline(embedder)
         self._references = references
+        self._second_look = second_look
 
     def __call__(self, tasks: Sequence[Wanted]) -> list[Computed]:
         """One result for each task, in their order, whatever came together with it."""
         timers = StageTimers()
         found: dict[int, Computed] = {}
-        for output in sorted({task.output for task in tasks}):
-            places = [place for place, task in enumerate(tasks) if task.output == output]
-            found |= self._embed(tasks, places, output, timers)
+        for kind in dict.fromkeys((task.output, task.looks) for task in tasks):
+            places = [place for place, task in enumerate(tasks) if (task.output, task.looks) == kind]
+            images = [Image(str(place), partial(_same, tasks[place].data)) for place in places]
+            output, looks = kind
+            found |= self._embed(images, output, timers) if looks is None else self._see(images, looks, timers)
         seconds = timers.seconds()
         begun = perf_counter()
-        nearest = self._search(tasks, {place: one.row for place, one in found.items() if one.row is not None})
+        self._search(tasks, found)
         seconds["search"] = perf_counter() - begun
-        return [
-            Computed(one.row, one.reason, one.damaged, nearest.get(place, []), seconds)
-            for place, one in sorted(found.items())
-        ]
+        begun = perf_counter()
+        self._verify(tasks, found)
+        seconds["verify"] = perf_counter() - begun
+        return [replace(found[place], seconds=seconds) for place in range(len(tasks))]
 
-    def _embed(
-        self, tasks: Sequence[Wanted], places: list[int], output: Output, timers: StageTimers
-    ) -> dict[int, Computed]:
-        images = [Image(str(place), partial(_same, tasks[place].data)) for place in places]
+    def _embed(self, images: list[Image], output: Output, timers: StageTimers) -> dict[int, Computed]:
         found = {}
         for part in self._pipeline.embed(images, output, timers=timers, count=len(images)):
             rows, damages = iter(part.rows), dict(part.damaged)
             for place, why in part.items:
-                row = None if why else next(rows)
-                found[int(place)] = Computed(row, why, damages.get(place), [], {})
+                found[int(place)] = Computed(None if why else next(rows), why, damages.get(place))
         return found
 
-    def _search(
-        self, tasks: Sequence[Wanted], rows: dict[int, NDArray[np.float32]]
-    ) -> dict[int, list[tuple[str, float]]]:
+    def _see(self, images: list[Image], looks: Looks, timers: StageTimers) -> dict[int, Computed]:
+        found = {}
+        for item in picture_stream(self._embedder, images, looks, timers):
+            if isinstance(item, BadImage):
+                found[int(item.id)] = Computed(None, item.reason, None)
+            else:
+                found[int(item.id)] = Computed(item.descriptors[0], None, item.damage, picture=item)
+        return found
+
+    def _search(self, tasks: Sequence[Wanted], found: dict[int, Computed]) -> None:
         """One scan for all; of the most that one wants, each gets the best of its own."""
-        places = [place for place in rows if tasks[place].k]
-        if not places:
-            return {}
-        found = self._references.nearest(np.stack([rows[place] for place in places]), max(tasks[p].k for p in places))
-        return {place: pairs[: tasks[place].k] for place, pairs in zip(places, found, strict=True)}
+        rows = {
+            place: one.row for place, one in found.items() if one.row is not None and tasks[place].k and not one.picture
+        }
+        if rows:
+            most = max(tasks[place].k for place in rows)
+            pairs = self._references.nearest(np.stack(list(rows.values())), most)
+            for place, nearest in zip(rows, pairs, strict=True):
+                found[place] = replace(found[place], nearest=nearest[: tasks[place].k])
+
+    def _verify(self, tasks: Sequence[Wanted], found: dict[int, Computed]) -> None:
+        """What cannot be verified has the reason; it is never answered from less."""
+        pictures = {place: one.picture for place, one in found.items() if one.picture is not None and tasks[place].k}
+        if not pictures:
+            return
+        try:
+            matched = self._second_look.match(list(pictures.values()))
+        except CopytraceError as error:
+            for place in pictures:
+                found[place] = replace(found[place], reason=f"cannot be verified: {error}")
+            return
+        for place, matches in zip(pictures, matched, strict=True):
+            found[place] = replace(found[place], matches=matches[: tasks[place].k])
 
 
 def _same(data: bytes) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..collection import Collection, Reference, check_id
+from ..collection import Blob, Collection, Reference, check_id
 from ..errors import CollectionError
 from ..search import Index
 
@@ -21,13 +21,17 @@ Metadata = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """An image to be added: its id, the sha256 and size of its bytes, its row float32 [D], and metadata where any was given."""
+    """An image to be added: its id, the sha256 and size of its bytes, its row float32 [D], and metadata where any was given.
+
+    looks: by kind, what is kept of it for the second look.
+    """
 
     id: str
     sha256: str
     size: int
     row: NDArray[np.float32]
     metadata: Metadata | None
+    looks: Mapping[str, Blob]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +145,16 @@ class LiveReferences:
         digests, sizes = [one.sha256 for one in new], [one.size for one in new]
         what = {"added": [name for name in ids if name not in known], "replaced": [n for n in ids if n in known]}
         with self.collection.noting(who, "add", what):
-            self.collection.add(ids, rows, sha256=digests, sizes=sizes, metadata=metadata, replace=True)
+            self.collection.add(
+                ids, rows, sha256=digests, sizes=sizes, metadata=metadata, blobs=_by_kind(new), replace=True
+            )
         self.index.add(ids, rows, replace=True)
         self.last_change = time()
+
+
+def _by_kind(new: Sequence[Newcomer]) -> dict[str, list[Blob | None]]:
+    kinds = sorted({kind for one in new for kind in one.looks})
+    return {kind: [one.looks.get(kind) for one in new] for kind in kinds}
 
 
 def check_name(name: str) -> None:

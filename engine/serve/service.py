@@ -12,14 +12,13 @@ import cv2
 import numpy as np
 from fastapi import Request
 
+from ..alike import FEATURES, MATCHING, OUTPUT, open_collection
 from ..api import Engine
 from ..collection import Collection, Keys, is_collection
 from ..errors import ServiceError
-from ..gathering import OUTPUT, open_collection
 from ..manifest import Precision
 from ..match.constants import MatchConstants
-from ..matching import CONSTANTS, bundled_file
-from ..pipeline import Pipeline
+from ..pictures import Looks
 from ..run import describe_run
 from .access import Access
 from .batching import Batcher, QueueFullError
@@ -27,6 +26,7 @@ from .computing import Computed, Computing, Wanted
 from .failure import RequestError, busy
 from .live import LiveReferences
 from .metrics import Metrics
+from .second_look import SecondLook
 from .settings import Settings
 from .uploads import ClientGoneError, Uploads
 from .verdicts import Thresholds
@@ -59,15 +59,26 @@ class Service:
         )
         embedder = self.engine.embedder
         attributes = describe_run(embedder, "reference", OUTPUT)
-        collection = open_collection(path, embedder.dimension(OUTPUT), attributes, auto_compact=False)
+        matching = self.engine.bundle.matching
+        collection = open_collection(
+            path,
+            embedder.dimension(OUTPUT),
+            attributes,
+            properties={FEATURES: True, MATCHING: matching},
+            auto_compact=False,
+        )
+        if collection.properties.get(MATCHING) != matching:
+            collection.set_properties(**{MATCHING: matching})
+        self.keeps_features = bool(collection.properties.get(FEATURES, False))
         self.references = LiveReferences(collection, Collection.open(path), settings.threads)
         self.thresholds = Thresholds.of(collection.properties)
-        self.constants = MatchConstants.load(bundled_file(self.engine, CONSTANTS))
+        self.constants = MatchConstants.load(self.engine.bundle.matching_file("constants")[0])
         self.keys = Keys(path)
         self.access = Access(self.keys, no_auth=settings.no_auth, rate=settings.rate)
         self.uploads = Uploads(settings)
         self.metrics = Metrics()
-        self._computing = Computing(Pipeline(embedder), self.references)
+        second_look = SecondLook(self.engine, self.references, self.constants)
+        self._computing = Computing(embedder, self.references, second_look)
         self.batcher: Batcher[Wanted, Computed] = Batcher(
             self._computing,
             most=settings.queue_images,
@@ -82,11 +93,21 @@ class Service:
         """Bring everything into memory and compute one image. Raises: CollectionError for what is damaged."""
         self.references.load()
         picture = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
-        for output in (OUTPUT, self.engine.embedder.output_for("query")):
-            self._computing([Wanted(picture, output, 1)])
+        self._computing([self.as_reference(picture), self.as_query(picture, 1, verify=False)])
         if not self.settings.no_auth and not self.access.has_keys():
             log.warning("there are no keys yet, so nobody is let in: copytrace collection key add %s NAME", self.path)
         self.state = "ready"
+
+    def as_reference(self, data: bytes) -> Wanted:
+        """What an image becomes that is to be added."""
+        looks = Looks.of_references(self.engine.embedder, local=True) if self.keeps_features else None
+        return Wanted(data, OUTPUT, looks=looks)
+
+    def as_query(self, data: bytes, k: int, *, verify: bool) -> Wanted:
+        """What an image becomes whose matches are looked for."""
+        embedder = self.engine.embedder
+        looks = Looks.of_queries(embedder, local=True) if verify else None
+        return Wanted(data, embedder.output_for("query"), k, looks)
 
     @property
     def path(self) -> Path:
@@ -114,6 +135,7 @@ class Service:
                 results = everything.result()
                 seconds = {"queue": max(waited for _, waited in results)}
                 for one, _ in results:
+                    assert one.seconds is not None
                     seconds |= {stage: max(value, seconds.get(stage, 0.0)) for stage, value in one.seconds.items()}
                 self.metrics.observe_stages(seconds)
                 return Results([one for one, _ in results], seconds)

@@ -1,18 +1,20 @@
 """``/v1/match``."""
 
+from dataclasses import asdict
 from time import perf_counter
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from ..computing import Computed, Wanted
+from ..computing import Computed
+from ..failure import RequestError
 from ..forms import FoundMatch, MatchAnswer, MatchedImage
 from ..service import Service
 from ..verdicts import similarity_probabilities
 from .context import Reader, TheService, images_body
 
 router = APIRouter(prefix="/v1", tags=["match"])
-Verify = Literal["none"]
+Verify = Literal["none", "candidates"]
 
 
 @router.post("/match", openapi_extra=images_body())
@@ -21,27 +23,53 @@ async def match(
     service: TheService,
     caller: Reader,
     k: Annotated[int, Query(ge=1, le=1000, description="References at most, for each image.")] = 10,
-    verify: Annotated[Verify, Query(description="How closely candidates are looked at.")] = "none",
+    verify: Annotated[
+        Verify | None,
+        Query(
+            description="none: by the descriptor of the whole picture alone. candidates: also by turns and regions, and the "
+            "ten most alike are verified by local features. Default: candidates where the collection keeps local features."
+        ),
+    ] = None,
     evidence: Annotated[bool, Query(description="Tell what speaks for each match.")] = False,
 ) -> MatchAnswer:
     """The references that images are most likely copies of, the likeliest first. A bad image is its own item's error."""
     begun = perf_counter()
     service.check_room()
+    verifies = service.keeps_features if verify is None else verify != "none"
+    if verifies and not service.keeps_features:
+        raise RequestError(409, "no_features", "the collection keeps no local features; give verify=none")
     async with service.uploads.read(request) as upload:
         received = perf_counter() - begun
-        output = service.engine.embedder.output_for("query")
-        results = await service.compute(request, [Wanted(image.data, output, k) for image in upload.images])
+        queries = [service.as_query(image.data, k, verify=verifies) for image in upload.images]
+        results = await service.compute(request, queries)
         names = [image.name for image in upload.images]
-    items = [_item(service, name, one) for name, one in zip(names, results.images, strict=True)]
+    items = [_item(service, name, one, evidence) for name, one in zip(names, results.images, strict=True)]
     timings = {"receive": received, **results.seconds, "total": perf_counter() - begun}
     return MatchAnswer(items=items, bundle=service.bundle_hash, timings=timings)
 
 
-def _item(service: Service, name: str, one: Computed) -> MatchedImage:
+def _item(service: Service, name: str, one: Computed, evidence: bool) -> MatchedImage:
+    found = _verified(service, name, one, evidence) if one.matches is not None else _nearest(service, one)
+    return MatchedImage(name=name, matches=found, error=one.reason, damaged=one.damaged)
+
+
+def _verified(service: Service, name: str, one: Computed, evidence: bool) -> list[FoundMatch]:
+    return [
+        FoundMatch(
+            id=match.reference_id,
+            score=match.score,
+            probability=match.probability,
+            verdict=service.thresholds.verdict(match.probability),
+            evidence=asdict(match.evidence) | {"query_id": name} if evidence else None,
+        )
+        for match in one.matches or ()
+    ]
+
+
+def _nearest(service: Service, one: Computed) -> list[FoundMatch]:
     scores = [score for _, score in one.nearest]
     probabilities = similarity_probabilities(service.constants.views, scores)
-    matches = [
+    return [
         FoundMatch(id=found, score=score, probability=value, verdict=service.thresholds.verdict(value))
         for (found, score), value in zip(one.nearest, probabilities, strict=True)
     ]
-    return MatchedImage(name=name, matches=matches, error=one.reason, damaged=one.damaged)

@@ -4,15 +4,16 @@ import hashlib
 from functools import partial
 from typing import Annotated, Any
 
-import numpy as np
+import cv2
 from fastapi import APIRouter, Query, Request
-from numpy.typing import NDArray
+from fastapi.responses import Response
 
 from ...collection import Reference
 from ...collection.incoming import metadata_text
 from ...errors import CollectionError
-from ...gathering import OUTPUT
-from ..computing import Computed, Wanted
+from ...match.stored import THUMBNAIL, thumbnail_from_bytes
+from ...stored_looks import stored_looks
+from ..computing import Computed
 from ..failure import RequestError
 from ..forms import (
     AddAnswer,
@@ -49,14 +50,14 @@ async def add(
     service.check_room()
     async with service.uploads.read(request, "ids", "metadata") as upload:
         named = _named(upload, id)
-        results = await service.compute(request, [Wanted(image.data, OUTPUT) for image in upload.images])
+        results = await service.compute(request, [service.as_reference(image.data) for image in upload.images])
         items: list[AddedImage] = []
         newcomers: list[Newcomer] = []
         for image, (name, metadata), one in zip(upload.images, named, results.images, strict=True):
             error = _refused(name, metadata, one)
             items.append(AddedImage(id=name, status="error", error=error, damaged=one.damaged))
-            if error is None and one.row is not None:
-                newcomers.append(_newcomer(image, name, metadata, one.row))
+            if error is None:
+                newcomers.append(_newcomer(image, name, metadata, one))
     outcomes = iter(await service.write(partial(service.references.add, newcomers, caller.name, replace=replace)))
     for item in items:
         if item.error is None:
@@ -101,6 +102,19 @@ async def get(service: TheService, caller: Reader, id: str) -> ReferenceAnswer:
     if found is None:
         raise _missing(id)
     return _answer(found)
+
+
+@router.get("/thumbnails/{id:path}", responses=MISSING, response_class=Response)
+async def thumbnail(service: TheService, caller: Reader, id: str) -> Response:
+    """A small grey picture of a reference, as PNG; only where the collection keeps local features."""
+    _check_id(id)
+    reader = service.references.reader
+    found = (await service.read(partial(reader.find, [id]))).get(id)
+    if found is None or THUMBNAIL not in found.blobs:
+        raise RequestError(404, "missing", f"there is no thumbnail of {id!r}")
+    ((_, blob),) = await service.read(lambda: list(reader.blobs(THUMBNAIL, [id])))
+    grey = thumbnail_from_bytes(blob.data if blob is not None else b"")
+    return Response(cv2.imencode(".png", grey)[1].tobytes(), media_type="image/png")
 
 
 @router.patch("/references/{id:path}", responses=MISSING)
@@ -161,8 +175,11 @@ def _refused(name: str, metadata: Metadata | None, one: Computed) -> str | None:
     return one.reason
 
 
-def _newcomer(image: UploadedImage, name: str, metadata: Metadata | None, row: NDArray[np.float32]) -> Newcomer:
-    return Newcomer(name, hashlib.sha256(image.data).hexdigest(), len(image.data), row, metadata)
+def _newcomer(image: UploadedImage, name: str, metadata: Metadata | None, one: Computed) -> Newcomer:
+    assert one.row is not None
+    blobs = {} if one.picture is None else stored_looks([one.picture])
+    looks = {kind: column[0] for kind, column in blobs.items() if column[0] is not None}
+    return Newcomer(name, hashlib.sha256(image.data).hexdigest(), len(image.data), one.row, metadata, looks)
 
 
 def _check_id(name: str) -> None:

@@ -1,0 +1,141 @@
+"""Candidates that are verified: the service answers what ``copytrace match`` does, on references that come and go."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from services import Running, photo, running
+
+from copytrace.engine import Collection, Engine, Matcher
+from copytrace.engine.match.evidence import Evidence
+from copytrace.engine.search import Index
+
+from bundle_files import small_bundle
+
+IDS = [f"R{i:04d}" for i in range(0, 60, 4)]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_bundle(tmp_path_factory.mktemp("bundle") / "small")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("looked") / "refs.ct", bundle=bundle) as found:
+        found.add(*((f"R{i:04d}.jpg", photo(i)) for i in range(0, 60, 4)))
+        yield found
+
+
+def pasted(number: int) -> bytes:
+    """A mirrored reference on a photograph that is none."""
+    background = cv2.resize(cv2.imdecode(np.frombuffer(photo(61), np.uint8), cv2.IMREAD_COLOR), (480, 360))
+    copy = cv2.imdecode(np.frombuffer(photo(number), np.uint8), cv2.IMREAD_COLOR)[:, ::-1]
+    background[90:290, 150:400] = cv2.resize(copy, (250, 200), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".png", background)[1].tobytes()
+
+
+def test_answers_are_those_of_match(served: Running, bundle: Path) -> None:
+    queries = [photo(8), pasted(20), photo(63)]
+    with Collection.open(served.service.path) as collection:
+        expected = Matcher(collection, "verify", engine=Engine(bundle)).match(queries)
+    items = served.match(*zip("abc", queries, strict=True), verify="candidates", k=1000, evidence=True)
+    for item, matches in zip(items, expected, strict=True):
+        assert [(m["id"], m["score"], m["probability"]) for m in item["matches"]] == [
+            (m.reference_id, m.score, m.probability) for m in matches
+        ]
+        for found, match in zip(item["matches"], matches, strict=True):
+            evidence = Evidence.from_json(json.dumps(found["evidence"]))
+            assert evidence.query_id == item["name"]
+            assert (
+                evidence.query_points == match.evidence.query_points and evidence.transform == match.evidence.transform
+            )
+    first = items[0]["matches"][0]
+    assert (first["id"], first["verdict"]) == ("R0008", "match") and len(first["evidence"]["query_region"]) >= 4
+    assert {m["verdict"] for m in items[2]["matches"]} == {"no match"}
+
+
+def test_it_is_what_happens_by_default(served: Running) -> None:
+    answer = served.client.post("/v1/match?k=2", files={"images": ("q", photo(8))}).json()
+    assert answer["timings"]["verify"] > 0
+    assert answer["items"][0]["matches"] == served.match(("q", photo(8)), verify="candidates", k=2)[0]["matches"]
+    mixed = served.match(("good", photo(8)), ("bad", b"none"), verify="candidates")
+    assert mixed[0]["matches"] and mixed[1]["error"] and not mixed[1]["matches"]
+
+
+def test_what_is_added_replaced_and_deleted(tmp_path: Path, bundle: Path) -> None:
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        assert own.match(("q", photo(1)), verify="candidates")[0] == {
+            "name": "q",
+            "matches": [],
+            "error": None,
+            "damaged": None,
+        }
+        own.add(("a.jpg", photo(1)), ("b.jpg", photo(2)))
+        assert own.match(("q", photo(1)), verify="candidates")[0]["matches"][0]["id"] == "a"
+        own.add(("b.jpg", photo(1)), params={"replace": "true"})
+        own.client.delete("/v1/references/a")
+        own.service.references.compact()
+        (found,) = own.match(("q", photo(1)), verify="candidates")[0]["matches"]
+        assert (found["id"], found["verdict"]) == ("b", "match")
+
+
+def test_while_references_come_and_go(served: Running) -> None:
+    """Candidates that are deleted between search and second look are left out; nothing fails."""
+    stop = threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            served.add(("passing.jpg", photo(9)))
+            served.client.delete("/v1/references/passing")
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(6):
+            (item,) = served.match(("q", photo(9)), verify="candidates")
+            assert item["error"] is None and {m["id"] for m in item["matches"]} <= {*IDS, "passing"}
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_collection_without_local_features(tmp_path: Path, bundle: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "one.jpg").write_bytes(photo(1))
+    Engine(bundle).add_source(photos, tmp_path / "refs.ct", features=False)
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        refused = own.client.post("/v1/match?verify=candidates", files={"images": ("q", photo(1))})
+        assert refused.status_code == 409 and "verify=none" in refused.json()["error"]["message"]
+        assert own.client.post("/v1/match", files={"images": ("q", photo(1))}).json()["items"][0]["matches"]
+        assert own.add(("two.jpg", photo(2)))["items"][0]["status"] == "added"
+        assert own.service.references.collection.find(["two"])["two"].blobs == ()
+
+
+def test_a_flipped_byte_is_said_and_not_served(tmp_path: Path, bundle: Path) -> None:
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        own.add(("one.jpg", photo(1)))
+        (segment,) = own.service.path.glob("blobs-*")
+        data = bytearray(segment.read_bytes())
+        data[len(data) // 2] ^= 1
+        segment.write_bytes(data)
+        (item,) = own.match(("q", photo(1)), verify="candidates")
+        assert "of 'one' are damaged" in item["error"] and item["matches"] == []
+        assert own.match(("q", photo(1)))[0]["matches"][0]["id"] == "one"
+
+
+def test_rows_of_an_index() -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    index = Index(3, block_rows=8)
+    for i in range(50):
+        index.add([f"r{i}"], rows[i : i + 1])
+    index.remove([f"r{i}" for i in range(0, 50, 3)])
+    kept = [i for i in range(50) if i % 3]
+    assert np.array_equal(index.rows([f"r{i}" for i in kept[::-1]]), rows[kept[::-1]])
+    with pytest.raises(KeyError):
+        index.rows(["r0"])
