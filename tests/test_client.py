@@ -45,7 +45,9 @@ def test_every_method(client: Client, served: Running) -> None:
     assert client.patch("R0001", {"a": None, "b": 2}).metadata == {"b": 2}
     found = client.match([photo(4), ("bad", b"")], k=1).items
     assert found[0].matches[0].id == "id/with ?" and found[1].error and found[1].name == "bad"
-    assert found[0].matches[0].score == served.match(("q", photo(4)), k=1)[0]["matches"][0]["score"]
+    assert (
+        found[0].matches[0].score == served.match(("q", photo(4)), k=1, verify="candidates")[0]["matches"][0]["score"]
+    )
     assert client.embed(path(1), role="query").dimension == 8
     assert [one.id for one in client.references()] == ["R0001", "R0002", "id/with ?", "other"]
     assert [one.id for one in client.references(after="R0002")] == ["id/with ?", "other"]
