@@ -30,7 +30,7 @@ def serve(
 
     Every option is also an environment variable, COPYTRACE_PORT for --port, and a line of the settings file, port = 8000.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None and value != []}
     try:
         settings = load_settings(given, settings_file)
     except ServiceError as error:
@@ -51,10 +51,11 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """A setting as an option that is None where it is not given."""
     flag = f"--{name.replace('_', '-')}"
     help = field.description or ""
-    if field.default not in (None, False) and not isinstance(field.default, Path):
+    if field.default not in (None, False, ()) and not isinstance(field.default, Path):
         help += f" Default: {field.default}."
     info = typer.Option(flag, help=help)
-    annotation = Annotated[Optional[field.annotation], info]  # type: ignore[name-defined]  # noqa: UP045
+    kind: Any = list[Path] if field.default == () else field.annotation
+    annotation = Annotated[Optional[kind], info]  # noqa: UP045
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

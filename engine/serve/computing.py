@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle_embedder import BundleEmbedder
+from ..collection import Blob
 from ..embedder import Output
 from ..errors import CopytraceError
 from ..matches import Match
 from ..pictures import Looks, Picture, picture_stream
 from ..pipeline import Pipeline, StageTimers
 from ..read import BadImage, Image
+from ..stored_looks import stored_looks
 from .live import LiveReferences
 from .second_look import SecondLook
 
@@ -47,6 +49,11 @@ class Computed:
     matches: Sequence[Match] | None = None
     picture: Picture | None = None
     seconds: dict[str, float] | None = None
+
+    def looks(self) -> dict[str, Blob]:
+        """What is kept of a reference for the second look, by kind."""
+        columns = {} if self.picture is None else stored_looks([self.picture])
+        return {kind: blob for kind, (blob,) in columns.items() if blob is not None}
 
 
 class Computing:

@@ -103,5 +103,32 @@ class EmbedAnswer(BaseModel):
     bundle: str
 
 
+class NewJob(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"source": "/data/photos"}})
+    source: str = Field(description="A folder, tar or list of paths, in one of the folders that jobs may read.")
+    replace: bool = False
+
+
+class JobAnswer(BaseModel):
+    id: str
+    source: str
+    replace: bool
+    who: str
+    created: str
+    status: Literal["waiting", "running", "finished", "failed", "cancelled"] = "waiting"
+    images: int = Field(default=0, description="In the source.")
+    done: int = 0
+    added: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    failures: list[dict[str, str]] = Field(default=[], description="The first of those that failed, with reasons.")
+    error: str | None = None
+
+
+class JobList(BaseModel):
+    items: list[JobAnswer]
+
+
 class Health(BaseModel):
     status: Literal["ok", "ready", "starting", "draining"]

@@ -24,6 +24,7 @@ from .access import Access
 from .batching import Batcher, QueueFullError
 from .computing import Computed, Computing, Wanted
 from .failure import RequestError, busy
+from .jobs import Jobs
 from .live import LiveReferences
 from .metrics import Metrics
 from .second_look import SecondLook
@@ -87,6 +88,8 @@ class Service:
         )
         self._writer = ThreadPoolExecutor(1, "write")
         self._readers = ThreadPoolExecutor(2, "read")
+        self._worker = ThreadPoolExecutor(1, "jobs")
+        self.jobs = Jobs(self)
         self._watch()
 
     def load(self) -> None:
@@ -96,6 +99,7 @@ class Service:
         self._computing([self.as_reference(picture), self.as_query(picture, 1, verify=False)])
         if not self.settings.no_auth and not self.access.has_keys():
             log.warning("there are no keys yet, so nobody is let in: copytrace collection key add %s NAME", self.path)
+        self._worker.submit(self.jobs.run)
         self.state = "ready"
 
     def as_reference(self, data: bytes) -> Wanted:
@@ -167,6 +171,14 @@ class Service:
         """Make a change, one at a time; once it has begun it is made, whatever becomes of the request."""
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, change))
 
+    def write_now(self, change: Callable[[], T]) -> T:
+        """The same for what works in a thread of its own."""
+        return self._writer.submit(change).result()
+
+    def compute_now(self, wanted: Sequence[Wanted]) -> list[Computed]:
+        """Let images be computed beside the queue, in the thread that asks; those of jobs do not fill it."""
+        return self._computing(wanted) if wanted else []
+
     async def read(self, question: Callable[[], T]) -> T:
         """Ask the collection, away from the event loop and from changes."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, question)
@@ -185,7 +197,8 @@ class Service:
         """Finish what is under way, and let go of the collection."""
         self.state = "draining"
         await self.batcher.close()
-        for threads in (self._writer, self._readers):
+        self.jobs.stop()
+        for threads in (self._worker, self._writer, self._readers):
             threads.shutdown()
         try:
             self.access.save_used()

@@ -36,6 +36,7 @@ class Settings(BaseModel):
     pixel_limit: int = Field(DEFAULT_PIXEL_LIMIT, ge=1, description="Images with more pixels are refused.")
     rate: float | None = Field(None, gt=0, description="Requests per second of one key (default: any number).")
     drain_seconds: float = Field(30.0, ge=0, description="Seconds that requests may still take after SIGTERM.")
+    jobs_from: tuple[Path, ...] = Field((), description="A folder that jobs may import from; may be given again.")
     tls_certificate: Path | None = Field(None, description="PEM file; serves HTTPS.")
     tls_key: Path | None = Field(None, description="PEM file with the certificate's key.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")

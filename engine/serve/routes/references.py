@@ -12,7 +12,6 @@ from ...collection import Reference
 from ...collection.incoming import metadata_text
 from ...errors import CollectionError
 from ...match.stored import THUMBNAIL, thumbnail_from_bytes
-from ...stored_looks import stored_looks
 from ..computing import Computed
 from ..failure import RequestError
 from ..forms import (
@@ -177,9 +176,7 @@ def _refused(name: str, metadata: Metadata | None, one: Computed) -> str | None:
 
 def _newcomer(image: UploadedImage, name: str, metadata: Metadata | None, one: Computed) -> Newcomer:
     assert one.row is not None
-    blobs = {} if one.picture is None else stored_looks([one.picture])
-    looks = {kind: column[0] for kind, column in blobs.items() if column[0] is not None}
-    return Newcomer(name, hashlib.sha256(image.data).hexdigest(), len(image.data), one.row, metadata, looks)
+    return Newcomer(name, hashlib.sha256(image.data).hexdigest(), len(image.data), one.row, metadata, one.looks())
 
 
 def _check_id(name: str) -> None:

@@ -1,0 +1,178 @@
+"""Long imports: the images of a folder or tar on the service's own machine become references, one job after the other.
+
+Jobs are kept in the collection. One that was cut off begins anew when the service does; what is there already, with the same
+bytes, is passed over, so that it ends with the same references.
+"""
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any
+
+from ..collection.audit import now
+from ..errors import CopytraceError, ServiceError
+from ..pipeline import chunks_of
+from ..read import Image, Source, open_source
+from .failure import RequestError
+from .forms import JobAnswer
+from .live import Newcomer, check_name
+
+if TYPE_CHECKING:
+    from .service import Service
+
+log = logging.getLogger(__name__)
+
+PROPERTY = "jobs"
+KEPT = 100
+LISTED_FAILURES = 100
+_IMAGES = 16
+
+
+class Jobs:
+    """The jobs of a service. Methods that change something block; call them away from the event loop."""
+
+    def __init__(self, service: "Service") -> None:
+        self._service = service
+        self._collection = service.references.collection
+        self._jobs = {one["id"]: JobAnswer(**one) for one in self._collection.properties.get(PROPERTY, [])}
+        self._lock = Lock()
+        self._stop = Event()
+
+    def start(self, source: str, replace: bool, who: str) -> JobAnswer:
+        """A job that waits for its turn. Raises: RequestError for a source that is not allowed or not there."""
+        path = allowed_path(source, self._service.settings.jobs_from)
+        job = JobAnswer(id=secrets.token_hex(8), source=str(path), replace=replace, who=who, created=now())
+        with self._lock:
+            self._jobs[job.id] = job
+            self._save()
+        return job
+
+    def all(self) -> list[JobAnswer]:
+        """The newest first."""
+        return sorted(self._jobs.values(), key=lambda job: job.created, reverse=True)
+
+    def get(self, name: str) -> JobAnswer:
+        """Raises: RequestError 404."""
+        job = self._jobs.get(name)
+        if job is None:
+            raise RequestError(404, "missing", f"there is no job {name!r}")
+        return job
+
+    def cancel(self, name: str) -> JobAnswer:
+        """Let a job go no further; what it has added stays. Raises: RequestError 404, 409 when it has ended."""
+        with self._lock:
+            job = self.get(name)
+            if job.status not in ("waiting", "running"):
+                raise RequestError(409, "ended", f"the job has ended: {job.status}")
+            job.status = "cancelled"
+            self._save()
+        return job
+
+    def run(self) -> None:
+        """Work on jobs until ``stop``."""
+        while not self._stop.wait(0.2):
+            for job in reversed(self.all()):
+                if job.status in ("waiting", "running") and not self._stop.is_set():
+                    self._work(job)
+
+    def stop(self) -> None:
+        """Let ``run`` return soon; a job that is under way goes on when the service is started again."""
+        self._stop.set()
+
+    def _work(self, job: JobAnswer) -> None:
+        job.status, job.done, job.added, job.replaced, job.unchanged, job.failed = "running", 0, 0, 0, 0, 0
+        job.failures = []
+        try:
+            source = open_source(Path(job.source))
+            allowed = self._service.settings.jobs_from
+            for file in source.files():
+                if not _is_within(file.resolve(), allowed):  # by a link, or a list of paths
+                    raise ServiceError(f"{file}: leads out of the folders that jobs may read")
+            job.images = len(source)
+            for images in self._pieces(source, job):
+                self._import(images, job)
+            self._end(job, "finished")
+        except (CopytraceError, OSError) as error:
+            log.warning("job %s: %s", job.id, error)
+            job.error = " ".join(str(error).split())
+            self._end(job, "failed")
+
+    def _pieces(self, source: Source, job: JobAnswer) -> Iterator[list[Image]]:
+        for images in chunks_of(source, _IMAGES):
+            if self._stop.is_set() or job.status != "running":
+                return
+            yield images
+
+    def _end(self, job: JobAnswer, status: Any) -> None:
+        with self._lock:
+            if job.status == "running" and not self._stop.is_set():
+                job.status = status
+                try:
+                    self._save()
+                except CopytraceError as error:  # a full disk; the job begins anew when the service does
+                    log.warning("job %s: %s", job.id, error)
+
+    def _import(self, images: Sequence[Image], job: JobAnswer) -> None:
+        """Read, compute and add some images; those that are there with the same bytes are only read."""
+        known = self._service.references.reader.find(image.id for image in images)
+        read: list[tuple[str, bytes, str]] = []
+        for image in images:
+            try:
+                check_name(image.id)
+                data = image.read()
+            except (CopytraceError, OSError) as error:
+                _fail(job, image.id, str(error))
+                continue
+            sha256 = hashlib.sha256(data).hexdigest()
+            if image.id in known and known[image.id].sha256 == sha256:
+                job.unchanged += 1
+            else:
+                read.append((image.id, data, sha256))
+        results = self._service.compute_now([self._service.as_reference(data) for _, data, _ in read])
+        newcomers = []
+        for (name, data, sha256), one in zip(read, results, strict=True):
+            if one.row is None:
+                _fail(job, name, one.reason or "")
+            else:
+                newcomers.append(Newcomer(name, sha256, len(data), one.row, None, one.looks()))
+        add = partial(self._service.references.add, newcomers, job.who, replace=job.replace)
+        for outcome in self._service.write_now(add):
+            if outcome.status == "error":
+                _fail(job, outcome.id, outcome.error or "")
+            else:
+                setattr(job, outcome.status, getattr(job, outcome.status) + 1)
+        job.done += len(images)
+
+    def _save(self) -> None:
+        """Keep the jobs, of those that have ended the newest."""
+        kept = self.all()[:KEPT]
+        self._jobs = {job.id: job for job in kept}
+        self._collection.set_properties(**{PROPERTY: [job.model_dump() for job in kept]})
+
+
+def allowed_path(source: str, allowed: Sequence[Path]) -> Path:
+    """A source without links and dots, which lies in one of the folders that are allowed. Raises: RequestError."""
+    try:
+        path = Path(source).resolve(strict=True)
+    except (OSError, ValueError, RuntimeError):
+        path = None
+    if path is None or not _is_within(path, allowed):
+        # The same answer for both: nobody is to learn what is there elsewhere.
+        raise RequestError(
+            403, "source", "the source is not there, or not in a folder that jobs may read (--jobs-from)"
+        )
+    return path
+
+
+def _is_within(path: Path, allowed: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(folder.resolve()) for folder in allowed)
+
+
+def _fail(job: JobAnswer, name: str, reason: str) -> None:
+    job.failed += 1
+    if len(job.failures) < LISTED_FAILURES:
+        job.failures.append({"id": name, "reason": reason})
