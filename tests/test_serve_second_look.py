@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -39,11 +40,14 @@ def pasted(number: int) -> bytes:
     return cv2.imencode(".png", background)[1].tobytes()
 
 
-def test_answers_are_those_of_match(served: Running, bundle: Path) -> None:
+@pytest.mark.parametrize(("verify", "mode"), [("candidates", "verify"), ("full", "full")])
+def test_answers_are_those_of_match(
+    served: Running, bundle: Path, verify: str, mode: Literal["verify", "full"]
+) -> None:
     queries = [photo(8), pasted(20), photo(63)]
     with Collection.open(served.service.path) as collection:
-        expected = Matcher(collection, "verify", engine=Engine(bundle)).match(queries)
-    items = served.match(*zip("abc", queries, strict=True), verify="candidates", k=1000, evidence=True)
+        expected = Matcher(collection, mode, engine=Engine(bundle)).match(queries)
+    items = served.match(*zip("abc", queries, strict=True), verify=verify, k=1000, evidence=True)
     for item, matches in zip(items, expected, strict=True):
         assert [(m["id"], m["score"], m["probability"]) for m in item["matches"]] == [
             (m.reference_id, m.score, m.probability) for m in matches
@@ -67,20 +71,21 @@ def test_it_is_what_happens_by_default(served: Running) -> None:
     assert mixed[0]["matches"] and mixed[1]["error"] and not mixed[1]["matches"]
 
 
-def test_what_is_added_replaced_and_deleted(tmp_path: Path, bundle: Path) -> None:
+@pytest.mark.parametrize("verify", ["candidates", "full"])
+def test_what_is_added_replaced_and_deleted(tmp_path: Path, bundle: Path, verify: str) -> None:
     with running(tmp_path / "refs.ct", bundle=bundle) as own:
-        assert own.match(("q", photo(1)), verify="candidates")[0] == {
+        assert own.match(("q", photo(1)), verify=verify)[0] == {
             "name": "q",
             "matches": [],
             "error": None,
             "damaged": None,
         }
         own.add(("a.jpg", photo(1)), ("b.jpg", photo(2)))
-        assert own.match(("q", photo(1)), verify="candidates")[0]["matches"][0]["id"] == "a"
+        assert own.match(("q", photo(1)), verify=verify)[0]["matches"][0]["id"] == "a"
         own.add(("b.jpg", photo(1)), params={"replace": "true"})
         own.client.delete("/v1/references/a")
         own.service.references.compact()
-        (found,) = own.match(("q", photo(1)), verify="candidates")[0]["matches"]
+        (found,) = own.match(("q", photo(1)), verify=verify)[0]["matches"]
         assert (found["id"], found["verdict"]) == ("b", "match")
 
 

@@ -25,13 +25,15 @@ from .second_look import SecondLook
 class Wanted:
     """What is wanted of one image: its row, and the ``k`` references nearest to it (0: none).
 
-    looks: what else is made of it, for the second look; a query's candidates are verified then.
+    looks: what else is made of it, for the second look; a query's candidates are verified then. votes: also those that most
+    local features vote for.
     """
 
     data: bytes
     output: Output
     k: int = 0
     looks: Looks | None = None
+    votes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +115,22 @@ class Computing:
 
     def _verify(self, tasks: Sequence[Wanted], found: dict[int, Computed]) -> None:
         """What cannot be verified has the reason; it is never answered from less."""
-        pictures = {place: one.picture for place, one in found.items() if one.picture is not None and tasks[place].k}
-        if not pictures:
-            return
-        try:
-            matched = self._second_look.match(list(pictures.values()))
-        except CopytraceError as error:
-            for place in pictures:
-                found[place] = replace(found[place], reason=f"cannot be verified: {error}")
-            return
-        for place, matches in zip(pictures, matched, strict=True):
-            found[place] = replace(found[place], matches=matches[: tasks[place].k])
+        for votes, look in ((False, self._second_look.match), (True, self._second_look.match_all)):
+            pictures = {
+                place: one.picture
+                for place, one in found.items()
+                if one.picture is not None and tasks[place].k and tasks[place].votes == votes
+            }
+            if not pictures:
+                continue
+            try:
+                matched = look(list(pictures.values()))
+            except CopytraceError as error:
+                for place in pictures:
+                    found[place] = replace(found[place], reason=f"cannot be verified: {error}")
+                continue
+            for place, matches in zip(pictures, matched, strict=True):
+                found[place] = replace(found[place], matches=matches[: tasks[place].k])
 
 
 def _same(data: bytes) -> bytes:

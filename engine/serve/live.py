@@ -57,6 +57,8 @@ class LiveReferences:
         self.reader = reader
         self.index = Index(collection.dimension, threads=threads)
         self.last_change = 0.0
+        self.version = 0
+        """Another number after every change of references."""
         self._changing = Lock()
 
     def load(self) -> None:
@@ -115,7 +117,7 @@ class LiveReferences:
                 with self.collection.noting(who, "delete", {"ids": list(there)}):
                     self.collection.remove(there)
                 self.index.remove(list(there))
-                self.last_change = time()
+                self._changed()
             return {name: name in there for name in wanted}
 
     def patch(self, name: str, changes: Metadata, who: str) -> Reference | None:
@@ -149,7 +151,11 @@ class LiveReferences:
                 ids, rows, sha256=digests, sizes=sizes, metadata=metadata, blobs=_by_kind(new), replace=True
             )
         self.index.add(ids, rows, replace=True)
+        self._changed()
+
+    def _changed(self) -> None:
         self.last_change = time()
+        self.version += 1
 
 
 def _by_kind(new: Sequence[Newcomer]) -> dict[str, list[Blob | None]]:

@@ -5,6 +5,7 @@ same candidates as among all, since those are in it and all others are further a
 """
 
 from collections.abc import Sequence
+from threading import Lock
 
 import numpy as np
 
@@ -29,6 +30,29 @@ class SecondLook:
         self._engine = engine
         self._references = references
         self._constants = constants
+        self._whole: Matcher | None = None  # with the votes' index of all references, made when it is first asked for
+        self._version = -1
+        self._lock = Lock()
+
+    def match_all(self, pictures: Sequence[Picture]) -> list[list[Match]]:
+        """The same with the references that most local features vote for among the candidates; one batch at a time.
+
+        Raises: CollectionError, MatchError for what cannot be read.
+        """
+        with self._lock:
+            if not len(self._references):
+                return [[] for _ in pictures]
+            return self._weighed(self._follow(), pictures)
+
+    def _follow(self) -> Matcher:
+        """The matcher of all references as they are now."""
+        version = self._references.version
+        if self._whole is None:
+            self._whole = Matcher(self._references.reader, "full", engine=self._engine, constants=self._constants)
+        elif version != self._version:
+            self._whole.update(self._references.reader)
+        self._version = version
+        return self._whole
 
     def match(self, pictures: Sequence[Picture]) -> list[list[Match]]:
         """The matches of each query, the likeliest first. Raises: CollectionError, MatchError for what cannot be read."""
@@ -38,12 +62,14 @@ class SecondLook:
         if references is None:
             return [[] for _ in pictures]
         matcher = Matcher(references, "verify", engine=self._engine, constants=self._constants)
+        return self._weighed(matcher, pictures)
+
+    def _weighed(self, matcher: Matcher, pictures: Sequence[Picture]) -> list[list[Match]]:
         model = self._constants.verify
-        # Pictures alone go in, so that none of them can be a bad image.
         return [
-            weigh(query, looks, references, model, pictures=False).matches
+            weigh(query, looks, matcher.references, model, pictures=False).matches
             for query, looks in matcher.looks(pictures)
-            if isinstance(query, Picture)
+            if isinstance(query, Picture)  # all are: no bad image was given
         ]
 
     def _read(self, ids: list[str]) -> References | None:

@@ -35,6 +35,7 @@ from .verdicts import Thresholds
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Verify = Literal["none", "candidates", "full"]
 State = Literal["starting", "ready", "draining"]
 SAVE_SECONDS = 60.0
 RETRY_SECONDS = 1.0
@@ -96,7 +97,7 @@ class Service:
         """Bring everything into memory and compute one image. Raises: CollectionError for what is damaged."""
         self.references.load()
         picture = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
-        self._computing([self.as_reference(picture), self.as_query(picture, 1, verify=False)])
+        self._computing([self.as_reference(picture), self.as_query(picture, 1, "none")])
         if not self.settings.no_auth and not self.access.has_keys():
             log.warning("there are no keys yet, so nobody is let in: copytrace collection key add %s NAME", self.path)
         self._worker.submit(self.jobs.run)
@@ -107,11 +108,11 @@ class Service:
         looks = Looks.of_references(self.engine.embedder, local=True) if self.keeps_features else None
         return Wanted(data, OUTPUT, looks=looks)
 
-    def as_query(self, data: bytes, k: int, *, verify: bool) -> Wanted:
+    def as_query(self, data: bytes, k: int, verify: Verify) -> Wanted:
         """What an image becomes whose matches are looked for."""
         embedder = self.engine.embedder
-        looks = Looks.of_queries(embedder, local=True) if verify else None
-        return Wanted(data, embedder.output_for("query"), k, looks)
+        looks = None if verify == "none" else Looks.of_queries(embedder, local=True)
+        return Wanted(data, embedder.output_for("query"), k, looks, verify == "full")
 
     @property
     def path(self) -> Path:

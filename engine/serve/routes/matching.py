@@ -2,19 +2,18 @@
 
 from dataclasses import asdict
 from time import perf_counter
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
 from ..computing import Computed
 from ..failure import RequestError
 from ..forms import FoundMatch, MatchAnswer, MatchedImage
-from ..service import Service
+from ..service import Service, Verify
 from ..verdicts import similarity_probabilities
 from .context import Reader, TheService, images_body
 
 router = APIRouter(prefix="/v1", tags=["match"])
-Verify = Literal["none", "candidates"]
 
 
 @router.post("/match", openapi_extra=images_body())
@@ -27,7 +26,8 @@ async def match(
         Verify | None,
         Query(
             description="none: by the descriptor of the whole picture alone. candidates: also by turns and regions, and the "
-            "ten most alike are verified by local features. Default: candidates where the collection keeps local features."
+            "ten most alike are verified by local features. full: also those that most local features vote for, which "
+            "needs an index of them in memory. Default: candidates where the collection keeps local features."
         ),
     ] = None,
     evidence: Annotated[bool, Query(description="Tell what speaks for each match.")] = False,
@@ -35,12 +35,12 @@ async def match(
     """The references that images are most likely copies of, the likeliest first. A bad image is its own item's error."""
     begun = perf_counter()
     service.check_room()
-    verifies = service.keeps_features if verify is None else verify != "none"
-    if verifies and not service.keeps_features:
+    chosen: Verify = verify or ("candidates" if service.keeps_features else "none")
+    if chosen != "none" and not service.keeps_features:
         raise RequestError(409, "no_features", "the collection keeps no local features; give verify=none")
     async with service.uploads.read(request) as upload:
         received = perf_counter() - begun
-        queries = [service.as_query(image.data, k, verify=verifies) for image in upload.images]
+        queries = [service.as_query(image.data, k, chosen) for image in upload.images]
         results = await service.compute(request, queries)
         names = [image.name for image in upload.images]
     items = [_item(service, name, one, evidence) for name, one in zip(names, results.images, strict=True)]
