@@ -76,7 +76,8 @@ def run(
         typer.Option("--whitened/--not-whitened", help="Projection: whitened PCA, or none. [default: by objective]"),
     ] = None,
     preset: Annotated[
-        Preset | None, typer.Option(help="A published system's settings; options given beside it override them.")
+        Preset | None,
+        typer.Option(metavar="NAME", help="A published system's settings (names below); other options override them."),
     ] = None,
     *,
     options: dict[str, Any],
