@@ -19,7 +19,7 @@ from copytrace.engine import Bundle, Engine, ResumeError, StoreError, open_descr
 from copytrace.train.checkpoint import load_checkpoint, save_checkpoint
 from copytrace.train.model import Head
 from copytrace.train.projection import fit_pca
-from copytrace.train.run import trained_network
+from copytrace.train.trained import trained_network
 
 from conftest import PHOTOS
 

@@ -1,9 +1,8 @@
-"""A whole training run: photographs in, a folder with checkpoint, logs and a bundle out; and finding runs again."""
+"""A whole training run: photographs in, a folder with checkpoint, logs and a bundle out."""
 
 import json
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,7 @@ from copytrace.engine import Bundle, BundleError, CopytraceError, ResumeError, S
 from copytrace.engine.read import describe_ignored
 from copytrace.engine.store.atomic import reason, replacing
 
-from .average import WeightAverage
-from .checkpoint import load_checkpoint
 from .finish import DIMENSION, make_bundle
-from .folded import FoldedTrunk
 from .labelled_pairs import LabelledPairs
 from .loop import CHECKPOINT, Trainer
 from .model import DescriptorNetwork
@@ -23,6 +19,7 @@ from .processes import rank_and_world
 from .recipe import build_network, exportable, frozen_task, whole_task
 from .run_log import RunLog, save_batch_picture
 from .settings import Settings
+from .trained import begin_with, continuing
 from .validation import ValidationSet, folder_pair, held_back
 
 MOST_HELD_BACK = 4000
@@ -182,68 +179,6 @@ def bundle_of(folder: Path) -> Bundle:
     if (folder / "run.json").exists():
         raise BundleError(f"{folder}: a run that has no bundle yet; `copytrace train run --resume` finishes it")
     return Bundle(folder)
-
-
-def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
-    """The network of a run that was made with :func:`run`, as its last checkpoint has it.
-
-    Raises: CopytraceError when there is none.
-    """
-    settings = settings_of(folder)
-    network = build_network(settings, load=not settings.dimension)
-    if settings.dimension:
-        load_weights(network, settings, folder)
-    return exportable(network).eval(), settings
-
-
-def settings_of(folder: Path) -> Settings:
-    """A run's. Raises: CopytraceError when there is none."""
-    try:
-        return Settings.from_dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CopytraceError(f"{folder}: holds no run: {error}") from None
-
-
-def continuing(settings: Settings) -> Settings:
-    """Settings whose ``weights`` are those that the network of ``initial`` once began with: they say how pixels are scaled."""
-    return replace(settings, weights=settings_of(Path(settings.initial)).weights) if settings.initial else settings
-
-
-def load_weights(network: DescriptorNetwork, settings: Settings, folder: Path) -> None:
-    """Give a network that was built from a run's settings the weights of its last checkpoint, averaged where it averages.
-
-    Raises: CopytraceError when there is no checkpoint.
-    """
-    state = load_checkpoint(folder / CHECKPOINT)
-    if state is None:
-        raise CopytraceError(f"{folder}: has no checkpoint yet")
-    weights = state["parts"]["objective"]
-    own = {key.removeprefix("network."): value for key, value in weights.items() if key.startswith("network.")}
-    part = network.head if settings.frozen else network
-    part.load_state_dict(own)
-    average = WeightAverage(part, settings.average)
-    average.load_state_dict(
-        state["parts"].get("average", {"updates": 0, "kept": []})
-    )  # of runs from before there was one
-    average.apply()
-
-
-def begin_with(network: DescriptorNetwork, folder: Path) -> None:
-    """Give a network the weights of another run's.
-
-    Raises: CopytraceError when there is no such run, its network has other parts, or its batch norms are folded away and this
-    run's are to be trained.
-    """
-    theirs, settings = trained_network(folder)
-    own = exportable(network)
-    if settings.folded and own is network:
-        raise CopytraceError(f"{folder}: was trained with --folded, which leaves no batch norms; use it here too")
-    try:
-        own.load_state_dict(theirs.state_dict())
-    except RuntimeError:
-        raise CopytraceError(f"{folder}: its network has other parts than this run's; give the same settings") from None
-    if isinstance(network.trunk, FoldedTrunk):
-        network.trunk = FoldedTrunk(own.trunk, network.trunk.dtype)
 
 
 def origin(settings: Settings, roots: Sequence[Path], photographs: int) -> dict[str, Any]:
