@@ -124,8 +124,7 @@ def test_history_changes_no_answer(engine: Engine, folder: Path, tmp_path: Path,
         collection.remove(["pasted", "nothing"])
         collection.compact()
         assert collection.check() == []
-    for mode in ("verify", "full"):
-        assert answers(path, engine, folder, mode) == answers(references, engine, folder, mode)
+    assert answers(path, engine, folder) == answers(references, engine, folder)
 
 
 def test_on_the_command_line_a_collection_is_as_good_as_its_pictures(folder: Path, tmp_path: Path) -> None:
