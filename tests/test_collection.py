@@ -357,7 +357,7 @@ def test_an_older_format_is_migrated_and_a_newer_one_refused(
 
 def test_a_collection_of_format_1_gets_its_keys_and_audit_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        for module in ("schema", "collection"):
+        for module in ("schema", "making"):
             patch.setattr(f"copytrace.engine.collection.{module}.MIGRATIONS", schema.MIGRATIONS[:1])
         with Collection.create(tmp_path / "old.ct", DIMENSION) as old:
             add(old, ["a", "b"])
