@@ -76,6 +76,7 @@ def serve(path: Path, settings: Settings, announce: Callable[[str], None]) -> No
     Raises: ServiceError, CollectionError, BundleError, MissingExtraError.
     """
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what clients send wrongly is theirs to know
     listening = open_socket(settings)
     try:
         server = Server(Service(path, settings))

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -30,6 +30,7 @@ from .metrics import Metrics
 from .second_look import SecondLook
 from .settings import Settings
 from .uploads import ClientGoneError, Uploads
+from .verdicts import PROPERTY as THRESHOLDS
 from .verdicts import Thresholds
 
 log = logging.getLogger(__name__)
@@ -152,6 +153,13 @@ class Service:
         finally:
             gone.cancel()
             everything.cancel()  # and with it all that has not begun
+
+    def set_thresholds(self, values: Thresholds, who: str) -> None:
+        """Keep other thresholds in the collection, and go by them. Raises: CollectionError when nothing can be written."""
+        collection, given = self.references.collection, asdict(values)
+        with collection.noting(who, "thresholds", given):
+            collection.set_properties(**{THRESHOLDS: given})
+        self.thresholds = values
 
     def check_ready(self) -> None:
         """Raises: RequestError while the references are not all in memory yet."""
