@@ -65,6 +65,11 @@ class Server(uvicorn.Server):
         self._loading = asyncio.get_running_loop().run_in_executor(None, self._service.load)
         self._loading.add_done_callback(self._loaded)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.state = "draining"
+        await asyncio.wait([self._loading])
+        await super().shutdown(sockets)
+
     def _loaded(self, loading: "asyncio.Future[None]") -> None:
         self.failure = loading.exception()
         self.should_exit = self.should_exit or self.failure is not None

@@ -96,13 +96,14 @@ class Service:
 
     def load(self) -> None:
         """Bring everything into memory and compute one image. Raises: CollectionError for what is damaged."""
-        self.references.load()
+        self.references.load(lambda: self.state == "starting")
         picture = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
         self._computing([self.as_reference(picture), self.as_query(picture, 1, "none")])
         if not self.settings.no_auth and not self.access.has_keys():
             log.warning("there are no keys yet, so nobody is let in: copytrace collection key add %s NAME", self.path)
-        self._worker.submit(self.jobs.run)
-        self.state = "ready"
+        if self.state == "starting":  # and has not been told to end meanwhile
+            self._worker.submit(self.jobs.run)
+            self.state = "ready"
 
     def as_reference(self, data: bytes) -> Wanted:
         """What an image becomes that is to be added."""
