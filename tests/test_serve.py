@@ -209,6 +209,25 @@ def test_list_patch_and_delete(tmp_path: Path, bundle: Path) -> None:
         assert entries[-1].what == {"ids": ids[1:3]} and entries[-1].who == "anyone on this machine"
 
 
+def test_thresholds_are_kept_in_the_collection(tmp_path: Path, bundle: Path) -> None:
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        own.add(image(1))
+        assert own.client.get("/v1/thresholds").json() == {"match": 0.9, "review": 0.5}
+        for wrong in (
+            {"match": 0.4, "review": 0.5},
+            {"match": 2, "review": 0},
+            {"match": 1},
+            {"match": "NaN", "review": 0},
+        ):
+            assert own.client.put("/v1/thresholds", json=wrong).status_code == 422
+        for values, verdict in (({"match": 0, "review": 0}, "match"), ({"match": 1, "review": 0}, "review")):
+            assert own.client.put("/v1/thresholds", json=values).json() == values
+            assert own.match(image(2))[0]["matches"][0]["verdict"] == verdict
+        assert own.service.references.collection.audit()[-1].action == "thresholds"
+    with running(tmp_path / "refs.ct", bundle=bundle) as again:
+        assert again.client.get("/v1/thresholds").json() == {"match": 1, "review": 0}
+
+
 def test_what_is_deleted_goes_from_the_files_when_they_are_compacted(tmp_path: Path, bundle: Path) -> None:
     with running(tmp_path / "refs.ct", bundle=bundle) as own:
         own.add(*(image(i) for i in range(10)))

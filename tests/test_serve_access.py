@@ -26,6 +26,8 @@ NEEDED = {
     ("get", "/v1/references"): "read",
     ("get", "/v1/references/{id}"): "read",
     ("get", "/v1/thumbnails/{id}"): "read",
+    ("get", "/v1/thresholds"): "read",
+    ("put", "/v1/thresholds"): "admin",
     ("get", "/v1/jobs"): "read",
     ("get", "/v1/jobs/{id}"): "read",
     ("post", "/v1/jobs"): "write",

@@ -158,6 +158,24 @@ def test_sigterm_finishes_what_is_under_way_and_ends_with_0(tmp_path: Path, bund
         assert set(collection.ids) >= acknowledged and collection.check() == []
 
 
+def test_a_signal_while_it_starts_ends_it_with_0(tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What loads is let go of, and nothing is raised."""
+    settings = Settings(bundle=bundle, no_auth=True, port=0, log_level="error")
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        own.add(("one.jpg", photo(1)))
+    load = Service.load
+
+    def slowly(service: Service) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.3)
+        load(service)
+
+    monkeypatch.setattr(Service, "load", slowly)
+    serve(tmp_path / "refs.ct", settings, print)
+    with Collection.open(tmp_path / "refs.ct", write=True) as collection:
+        assert collection.ids == ["one"]
+
+
 def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [COMMAND, "serve", *map(str, arguments)],

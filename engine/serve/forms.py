@@ -103,6 +103,14 @@ class EmbedAnswer(BaseModel):
     bundle: str
 
 
+class ThresholdValues(BaseModel):
+    """Probabilities from which on a pair is a match, or is to be reviewed."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"match": 0.9, "review": 0.5}})
+    match: float = Field(ge=0, le=1)
+    review: float = Field(ge=0, le=1)
+
+
 class NewJob(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"source": "/data/photos"}})
     source: str = Field(description="A folder, tar or list of paths, in one of the folders that jobs may read.")

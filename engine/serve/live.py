@@ -1,6 +1,6 @@
 """A collection and the index of its references in step: what is changed is on the disk first, and found by the next search."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from threading import Lock
@@ -61,9 +61,11 @@ class LiveReferences:
         """Another number after every change of references."""
         self._changing = Lock()
 
-    def load(self) -> None:
-        """Bring the rows into memory. Raises: CollectionError for a damaged one."""
+    def load(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        """Bring the rows into memory, as long as that is wanted. Raises: CollectionError for a damaged one."""
         for ids, rows in self.collection.descriptors().blocks(LOAD_ROWS):
+            if not is_wanted():
+                return
             self.index.add(ids, rows)
 
     def close(self) -> None:

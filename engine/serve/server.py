@@ -65,6 +65,11 @@ class Server(uvicorn.Server):
         self._loading = asyncio.get_running_loop().run_in_executor(None, self._service.load)
         self._loading.add_done_callback(self._loaded)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.state = "draining"
+        await asyncio.wait([self._loading])
+        await super().shutdown(sockets)
+
     def _loaded(self, loading: "asyncio.Future[None]") -> None:
         self.failure = loading.exception()
         self.should_exit = self.should_exit or self.failure is not None
@@ -76,6 +81,7 @@ def serve(path: Path, settings: Settings, announce: Callable[[str], None]) -> No
     Raises: ServiceError, CollectionError, BundleError, MissingExtraError.
     """
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what clients send wrongly is theirs to know
     listening = open_socket(settings)
     try:
         server = Server(Service(path, settings))

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -30,6 +30,7 @@ from .metrics import Metrics
 from .second_look import SecondLook
 from .settings import Settings
 from .uploads import ClientGoneError, Uploads
+from .verdicts import PROPERTY as THRESHOLDS
 from .verdicts import Thresholds
 
 log = logging.getLogger(__name__)
@@ -95,13 +96,14 @@ class Service:
 
     def load(self) -> None:
         """Bring everything into memory and compute one image. Raises: CollectionError for what is damaged."""
-        self.references.load()
+        self.references.load(lambda: self.state == "starting")
         picture = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
         self._computing([self.as_reference(picture), self.as_query(picture, 1, "none")])
         if not self.settings.no_auth and not self.access.has_keys():
             log.warning("there are no keys yet, so nobody is let in: copytrace collection key add %s NAME", self.path)
-        self._worker.submit(self.jobs.run)
-        self.state = "ready"
+        if self.state == "starting":  # and has not been told to end meanwhile
+            self._worker.submit(self.jobs.run)
+            self.state = "ready"
 
     def as_reference(self, data: bytes) -> Wanted:
         """What an image becomes that is to be added."""
@@ -152,6 +154,13 @@ class Service:
         finally:
             gone.cancel()
             everything.cancel()  # and with it all that has not begun
+
+    def set_thresholds(self, values: Thresholds, who: str) -> None:
+        """Keep other thresholds in the collection, and go by them. Raises: CollectionError when nothing can be written."""
+        collection, given = self.references.collection, asdict(values)
+        with collection.noting(who, "thresholds", given):
+            collection.set_properties(**{THRESHOLDS: given})
+        self.thresholds = values
 
     def check_ready(self) -> None:
         """Raises: RequestError while the references are not all in memory yet."""

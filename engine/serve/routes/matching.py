@@ -1,6 +1,7 @@
 """``/v1/match``."""
 
 from dataclasses import asdict
+from functools import partial
 from time import perf_counter
 from typing import Annotated
 
@@ -8,10 +9,10 @@ from fastapi import APIRouter, Query, Request
 
 from ..computing import Computed
 from ..failure import RequestError
-from ..forms import FoundMatch, MatchAnswer, MatchedImage
+from ..forms import FoundMatch, MatchAnswer, MatchedImage, ThresholdValues
 from ..service import Service, Verify
-from ..verdicts import similarity_probabilities
-from .context import Reader, TheService, images_body
+from ..verdicts import Thresholds, similarity_probabilities
+from .context import Admin, Reader, TheService, images_body
 
 router = APIRouter(prefix="/v1", tags=["match"])
 
@@ -46,6 +47,21 @@ async def match(
     items = [_item(service, name, one, evidence) for name, one in zip(names, results.images, strict=True)]
     timings = {"receive": received, **results.seconds, "total": perf_counter() - begun}
     return MatchAnswer(items=items, bundle=service.bundle_hash, timings=timings)
+
+
+@router.get("/thresholds")
+async def get_thresholds(service: TheService, caller: Reader) -> ThresholdValues:
+    """What verdicts go by."""
+    return ThresholdValues(match=service.thresholds.match, review=service.thresholds.review)
+
+
+@router.put("/thresholds")
+async def put_thresholds(service: TheService, caller: Admin, body: ThresholdValues) -> ThresholdValues:
+    """Let verdicts go by other thresholds; they are kept in the collection."""
+    if body.review > body.match:
+        raise RequestError(422, "thresholds", "review must not be above match")
+    await service.write(partial(service.set_thresholds, Thresholds(body.match, body.review), caller.name))
+    return body
 
 
 def _item(service: Service, name: str, one: Computed, evidence: bool) -> MatchedImage:
