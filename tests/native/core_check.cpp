@@ -101,8 +101,8 @@ void check_search(const TileKernel& kernel, std::size_t queries, std::size_t row
     for (std::size_t i = 0; i < kept; ++i) {
       require(std::abs(distances[query * kept + i] - all[i]) < 1e-9, "a neighbour", kernel);
     }
-    const auto within =
-        references.within(Queries(&q[query * size], 1, size), all[kept - 1] + 1e-9, rows, nullptr, kernel, 2);
+    const double limit = all[kept - 1] + 1e-9;
+    const auto within = references.within(Queries(&q[query * size], 1, size), &limit, rows, nullptr, kernel, 2);
     require(within && within->size() >= kept, "what lies within a distance", kernel);
   }
 }
