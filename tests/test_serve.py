@@ -154,7 +154,14 @@ def test_add_again_replace_and_report(tmp_path: Path, bundle: Path) -> None:
         form = {"data": {"ids": json.dumps(["one", "two"]), "metadata": json.dumps([{"a": 1, "b": "ü"}, None])}}
         assert status(image(1), image(2), **form) == ["added", "added"]
         assert own.client.get("/v1/references/one").json()["metadata"] == {"a": 1, "b": "ü"}
+        computed = _computed(own)
         assert status(image(1), image(2), **form) == ["unchanged", "unchanged"]
+        assert _computed(own) == computed  # it is known by its bytes
+        assert status(image(1), ("bad", b""), ("two", photo(2)), data={"ids": '["one", "bad", "two"]'}) == [
+            "unchanged",
+            "error",
+            "unchanged",
+        ]
         assert status(("one.png", photo(1))) == ["unchanged"]  # nothing was said about metadata
         (other,) = own.add(("one", photo(3)))["items"]
         assert other["status"] == "error" and "replace=true" in other["error"]
@@ -176,6 +183,11 @@ def test_add_again_replace_and_report(tmp_path: Path, bundle: Path) -> None:
     with running(tmp_path / "refs.ct", bundle=bundle) as again:  # what was acknowledged is there after a new start
         assert again.match(*(image(i) for i in range(12)), k=10) == expected
         assert again.service.references.collection.check() == []
+
+
+def _computed(own: Running) -> str:
+    """The line of the metrics that says how many images were computed."""
+    return next(line for line in own.client.get("/metrics").text.splitlines() if "copytrace_batch_images_sum" in line)
 
 
 def test_list_patch_and_delete(tmp_path: Path, bundle: Path) -> None:

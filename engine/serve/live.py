@@ -110,6 +110,12 @@ class LiveReferences:
             for outcome, one in zip(outcomes, newcomers, strict=True)
         ]
 
+    def are_there(self, images: Sequence[tuple[str, str, Metadata | None]]) -> bool:
+        """Whether all of the images, (id, sha256, metadata where any is given), are there as they are."""
+        with self._changing:
+            known = self.collection.find(name for name, _, _ in images)
+        return all(name in known and _is_same(known[name], sha256, metadata) for name, sha256, metadata in images)
+
     def remove(self, ids: Iterable[str], who: str) -> dict[str, bool]:
         """Remove those that are there; whether each was. Raises: CollectionError when nothing can be written."""
         with self._changing:
@@ -180,15 +186,16 @@ def _decide(one: Newcomer, known: Reference | None, before: Newcomer | None, rep
         return Outcome(one.id, "error", "the id occurs in this request before, with another image or metadata")
     if known is None:
         return Outcome(one.id, "added")
-    if known.sha256 == one.sha256:
-        if one.metadata is None or dict(one.metadata) == known.metadata:
-            return Outcome(one.id, "unchanged")
-        what = "metadata"
-    else:
-        what = "bytes"
+    if _is_same(known, one.sha256, one.metadata):
+        return Outcome(one.id, "unchanged")
     if replace:
         return Outcome(one.id, "replaced")
+    what = "metadata" if known.sha256 == one.sha256 else "bytes"
     return Outcome(one.id, "error", f"the id is there with other {what}; ?replace=true takes the new")
+
+
+def _is_same(known: Reference, sha256: str, metadata: Metadata | None) -> bool:
+    return known.sha256 == sha256 and (metadata is None or dict(metadata) == known.metadata)
 
 
 def _metadata(known: Reference | None) -> Metadata:

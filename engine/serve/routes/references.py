@@ -49,6 +49,9 @@ async def add(
     service.check_room()
     async with service.uploads.read(request, "ids", "metadata") as upload:
         named = _named(upload, id)
+        facts = [(name, _digest(image), metadata) for image, (name, metadata) in zip(upload.images, named, strict=True)]
+        if await service.write(partial(service.references.are_there, facts)):  # a request that is repeated costs little
+            return AddAnswer(items=[AddedImage(id=name, status="unchanged") for name, _ in named])
         results = await service.compute(request, [service.as_reference(image.data) for image in upload.images])
         items: list[AddedImage] = []
         newcomers: list[Newcomer] = []
@@ -160,8 +163,12 @@ def _named(upload: Upload, id: str | None) -> list[tuple[str, Metadata | None]]:
     return list(zip(names, values, strict=True))
 
 
+def _digest(image: UploadedImage) -> str:
+    return hashlib.sha256(image.data).hexdigest()
+
+
 def _default_id(image: UploadedImage) -> str:
-    return image.stem or hashlib.sha256(image.data).hexdigest()
+    return image.stem or _digest(image)
 
 
 def _refused(name: str, metadata: Metadata | None, one: Computed) -> str | None:
@@ -176,7 +183,7 @@ def _refused(name: str, metadata: Metadata | None, one: Computed) -> str | None:
 
 def _newcomer(image: UploadedImage, name: str, metadata: Metadata | None, one: Computed) -> Newcomer:
     assert one.row is not None
-    return Newcomer(name, hashlib.sha256(image.data).hexdigest(), len(image.data), one.row, metadata, one.looks())
+    return Newcomer(name, _digest(image), len(image.data), one.row, metadata, one.looks())
 
 
 def _check_id(name: str) -> None:
