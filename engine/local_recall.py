@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .match.features import LocalFeatures
 from .match.recall import LocalIndex, Quantisers, index_kind, memory_bytes, most_voted
@@ -39,11 +40,26 @@ class LocalRecall:
 
     def most_voted(self, query: LocalFeatures, count: int) -> list[int]:
         """The ``count`` references with the most votes, best first, as rows in the order of ids."""
+        return most_voted(self.votes(query), count)
+
+    def votes(self, query: LocalFeatures) -> dict[int, float]:
+        """Row of a reference -> votes, see ``LocalIndex.votes``."""
         votes = self.index.votes(query)
+        rows = self._rows(np.fromiter(votes, np.int64, len(votes))).tolist()
+        return dict(zip(rows, votes.values(), strict=True))
+
+    def nearest(self, query: LocalFeatures) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """For every feature the squared distance to its nearest one, float32 [F], and the row of the reference that has it,
+        int64 [F]; -1 where there is none."""
+        distances, owners = self.index.nearest(query.descriptors, 1)
+        rows = np.where(owners[:, 0] < 0, -1, self._rows(owners[:, 0]))
+        return distances[:, 0], rows
+
+    def _rows(self, owners: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows, in the order of ids, of references by their numbers in the index."""
         order = np.argsort(self._numbers)
-        owners = np.fromiter(votes, np.int64, len(votes))
-        rows = order[np.searchsorted(self._numbers, owners, sorter=order)].tolist()
-        return most_voted(dict(zip(rows, votes.values(), strict=True)), count)
+        places = np.searchsorted(self._numbers, owners, sorter=order)
+        return np.append(order, -1)[places].astype(np.int64)
 
     def _built(self, references: References) -> LocalIndex:
         index = LocalIndex(references.rows, self._quantisers)

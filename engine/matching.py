@@ -7,11 +7,13 @@ views     the ten references nearest to any of its views, by the global descript
 verify    the same ten, each verified by local features
 full      also the three with the most votes of local features among all references
 ========  =====================================================================================================
+
+The rules of ISC2021's third place (``published``) have candidates and a score of their own.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, get_args
+from typing import Literal, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from .errors import BadImageError, MatchError
 from .local_recall import LocalRecall
 from .match.aligned import NOTHING, align
 from .match.constants import MatchConstants
+from .match.misfit import misfit
 from .match.probability import PairFeatures
 from .match.recall import Quantisers
 from .match.regions import MOST_REGIONS
@@ -34,6 +37,7 @@ from .memory import as_images
 from .parallel import Threads
 from .pictures import Looks, Picture, picture_stream
 from .pipeline import chunks_of
+from .published import CONVENTIONS, PublishedMatcher, Rule
 from .read import BadImage, Place, Source
 from .references import References, references_at
 from .region_finders import DEFAULT_FINDER, FinderName, region_finder
@@ -42,11 +46,10 @@ from .search import nearest_pairs
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Mode = Literal["views", "verify", "full"]
 CANDIDATES = 10
 VOTED = 3
-_CHANCES = 1
-"""Views pay for their number by a penalty; a pair's score then depends on no other candidate."""
 _GROUP = 32  # queries searched at a time: the search reads all references once for them
 
 
@@ -58,6 +61,7 @@ class Matcher:
     looked at. turns, regions: the views of a query beside the whole. finder: who finds the regions, see ``region_finders``.
     pictures: put small ones into the evidence, for drawing. announce: is told the size of an index before it is built, and what
     may make answers others than they were (default: the log).
+    rule: "copytrace", or a published one, which leaves mode, voted, turns and regions unused.
     Raises: SourceError, CollectionError, BundleError, MatchError, MissingExtraError.
     """
 
@@ -66,6 +70,7 @@ class Matcher:
         references: Place | Collection | References,
         mode: Mode = "verify",
         *,
+        rule: Rule = "copytrace",
         engine: Engine | None = None,
         candidates: int = CANDIDATES,
         voted: int = VOTED,
@@ -79,36 +84,45 @@ class Matcher:
     ) -> None:
         if mode not in get_args(Mode):
             raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}")
+        if rule not in get_args(Rule):
+            raise ValueError(f"rule must be one of {', '.join(get_args(Rule))}, not {rule!r}")
         if candidates < 1 or voted < 0 or not 0 <= regions <= 9:
             raise ValueError("candidates must be at least 1, voted at least 0 and regions 0 to 9")
         self.mode = mode
         self.engine = engine or Engine()
         self._embedder = self.engine.embedder
         find = region_finder(finder, self._embedder.bundle, self._embedder.precision)
-        local = mode != "views"
+        convention = CONVENTIONS.get(rule)
+        self._local = local = mode != "views" or convention is not None
         if not isinstance(references, References):
             references = references_at(self._embedder, references, local=local, progress=progress)
         if local and len(references.features) != len(references):
-            raise MatchError(f"mode {mode} needs the references' local features, and these have none")
+            what = f"mode {mode}" if convention is None else f"rule {rule}"
+            raise MatchError(f"{what} needs the references' local features, and these have none")
         self.references = references
         for note in _notes(self.engine.bundle, references.matching):
             announce(note)
         self._looks = Looks.of_queries(self._embedder, local=local, turns=turns, regions=regions, find=find)
+        if convention is not None:
+            self._looks = Looks.of_branches(self._embedder, find)
         self._constants = constants or MatchConstants.load(self.engine.bundle.matching_file("constants")[0])
         self._workers = Threads(self._embedder.workers, "match")
         self._pictures = pictures
         self._candidates = candidates
         self._voted = voted
-        self._recall = self._local_recall(announce) if mode == "full" and voted else None
+        self.recall = self._local_recall(announce) if convention or (mode == "full" and voted) else None
+        self._published: PublishedMatcher | None = None
+        if convention is not None and self.recall is not None:
+            self._published = PublishedMatcher(self.recall, convention)
 
     def update(self, collection: Collection) -> None:
         """Go by what a collection, the one matched with so far, holds now; only what came and went is looked at for votes.
 
         Not while another thread matches. Raises: CollectionError; MatchError where local features are missing.
         """
-        references = references_at(self._embedder, collection, local=self.mode != "views")
-        if self._recall is not None:
-            self._recall.update(references)
+        references = references_at(self._embedder, collection, local=self._local)
+        if self.recall is not None:
+            self.recall.update(references)
         self.references = references
 
     def match(self, images: GivenImage | Iterable[GivenImage]) -> list[list[Match]]:
@@ -116,25 +130,30 @@ class Matcher:
 
         Raises: BadImageError naming every image that cannot be used; ValueError or TypeError for what is no image.
         """
-        matched: list[list[Match]] = []
-        bad: list[str] = []
-        for query, looks in self.looks(picture_stream(self._embedder, as_images(images), self._looks)):
-            if isinstance(query, BadImage):
-                bad.append(f"{query.id}: {query.reason}")
-            else:
-                matched.append(self._matched(query, looks).matches)
+        found = list(self.matched(picture_stream(self._embedder, as_images(images), self._looks)))
+        bad = sorted(f"{query.query_id}: {query.reason}" for query in found if query.reason is not None)
         if bad:
-            raise BadImageError("; ".join(sorted(bad)))
-        return matched
+            raise BadImageError("; ".join(bad))
+        return [query.matches for query in found]
 
     def match_source(self, source: Source, progress: Progress = lambda done, total, failed: None) -> Iterator[Matched]:
         """The same for every image of a source, in order; what cannot be used has a reason instead of matches."""
         failed = 0
-        stream = picture_stream(self._embedder, source, self._looks)
-        for done, (query, looks) in enumerate(self.looks(stream), 1):
-            failed += isinstance(query, BadImage)
+        for done, query in enumerate(self.matched(picture_stream(self._embedder, source, self._looks)), 1):
+            failed += query.reason is not None
             progress(done, len(source), failed)
-            yield Matched(query.id, [], query.reason) if isinstance(query, BadImage) else self._matched(query, looks)
+            yield query
+
+    def matched(self, pictures: Iterable[Picture | BadImage]) -> Iterator[Matched]:
+        """The same for pictures that are made ready already, as ``Looks`` of this mode or rule."""
+
+        def matched(query: Picture, nearest: NDArray[np.int64]) -> Matched:
+            if self._published is not None:
+                return self._published.matched(query, nearest, self.references)
+            return self._weighed(query, self._look(query, self._chosen(query, nearest)))
+
+        for query, found in self._each(pictures, matched):
+            yield Matched(query.id, [], query.reason) if isinstance(query, BadImage) else cast(Matched, found)
 
     def verify_source(
         self,
@@ -144,8 +163,10 @@ class Matcher:
     ) -> Iterator[Matched]:
         """A second look at pairs (query id, reference id) of a source's images, however they were found; queries in order.
 
-        Raises: MatchError for an id that is not there.
+        Raises: MatchError for an id that is not there, and under a published rule, which verifies nothing.
         """
+        if self._published is not None:
+            raise MatchError("pairs are verified by the rule copytrace alone")
         wanted = self._numbered(source, pairs)
         queries = [image for image in source if image.id in wanted]
         stream = picture_stream(self._embedder, queries, self._looks)
@@ -156,24 +177,33 @@ class Matcher:
             if isinstance(query, BadImage):
                 yield Matched(query.id, [], query.reason)
             else:
-                yield self._matched(query, self._look(query, wanted[query.id]))
+                yield self._weighed(query, self._look(query, wanted[query.id]))
 
-    def looks(
-        self, pictures: Iterable[Picture | BadImage]
-    ) -> Iterator[tuple[Picture, list[Look]] | tuple[BadImage, list[Look]]]:
+    def looks(self, pictures: Iterable[Picture | BadImage]) -> Iterator[tuple[Picture | BadImage, list[Look]]]:
         """What is found about every query and its candidates, in order, before it is weighed."""
 
-        def look(item: tuple[Picture | BadImage, NDArray[np.int64]]) -> list[Look]:
+        def look(query: Picture, nearest: NDArray[np.int64]) -> list[Look]:
+            return self._look(query, self._chosen(query, nearest))
+
+        return ((query, looks or []) for query, looks in self._each(pictures, look))
+
+    def _each(
+        self, pictures: Iterable[Picture | BadImage], look: Callable[[Picture, NDArray[np.int64]], T]
+    ) -> Iterator[tuple[Picture | BadImage, T | None]]:
+        """Every query with what ``look`` makes of it and the numbers of the references nearest to its views."""
+
+        def done(item: tuple[Picture | BadImage, NDArray[np.int64]]) -> T | None:
             query, nearest = item
-            return [] if isinstance(query, BadImage) else self._look(query, self._chosen(query, nearest))
+            return None if isinstance(query, BadImage) else look(query, nearest)
 
         for group in chunks_of(pictures, _GROUP):
             items = list(zip(group, self._nearest(group), strict=True))
-            yield from zip(group, self._workers.map(look, items, len(items) + 1), strict=True)
+            yield from zip(group, self._workers.map(done, items, len(items) + 1), strict=True)
 
     def _nearest(self, group: Sequence[Picture | BadImage]) -> list[NDArray[np.int64]]:
         """For every query the references that are among the nearest to one of its views, in order of number."""
-        rows = [query.descriptors for query in group if isinstance(query, Picture)]
+        first = 0 if self._published is None else -1  # the published rule searches by the region where there is one
+        rows = [query.descriptors[first:] for query in group if isinstance(query, Picture)]
         if not rows:
             return [np.empty(0, np.int64) for _ in group]
         owner = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
@@ -193,8 +223,8 @@ class Matcher:
         """The numbers of the references to look at."""
         similarity, _ = self._similarities(query, nearest)
         chosen = nearest[np.argsort(-similarity, kind="stable")[: self._candidates]].tolist()
-        if self._recall is not None and query.features is not None:
-            chosen += [n for n in self._recall.most_voted(query.features, self._voted) if n not in chosen]
+        if self.recall is not None and query.features is not None:
+            chosen += [n for n in self.recall.most_voted(query.features, self._voted) if n not in chosen]
         return [int(number) for number in chosen]
 
     def _similarities(
@@ -230,9 +260,10 @@ class Matcher:
         if found.inliers and query.grey is not None:
             frame = self.references.features[number].frame
             alignment = align(query.grey, self.references.thumbnails[number], found.affine, frame)
-        return PairFeatures.of(1.0 + similarity / 2.0, found, alignment, _CHANCES)
+        off = misfit(query.features, self.references.features[number], found) if query.features is not None else 0.0
+        return PairFeatures.of(1.0 + similarity / 2.0, found, alignment, off, len(query.views))
 
-    def _matched(self, query: Picture, looks: Sequence[Look]) -> Matched:
+    def _weighed(self, query: Picture, looks: Sequence[Look]) -> Matched:
         model = self._constants.views if self.mode == "views" else self._constants.verify
         return weigh(query, looks, self.references, model, pictures=self._pictures)
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from .bundle_embedder import BundleEmbedder
 from .embedder import Output
 from .match.aligned import thumbnail
-from .match.features import QUERY_FEATURES, REFERENCE_FEATURES, LocalFeatures, extract_small
+from .match.features import QUERY_FEATURES, REFERENCE_FEATURES, LocalFeatures, extract, extract_small
 from .match.grey import Grey, small_grey
+from .match.isc2021 import branch_views
 from .match.regions import MOST_REGIONS, Box, RegionFinder, find_regions
 from .match.views import View, query_views
 from .parallel import Threads
@@ -33,6 +34,7 @@ class Looks:
 
     output: the kind of descriptors. turns, regions: views beside the whole. features: how many local ones at most, 0 for none.
     thumbnails: keep the small grey picture at the size that is enough for a reference. find: who finds the regions.
+    branches: those of ISC2021's third place, the whole and one region, with local features of both.
     """
 
     output: Output
@@ -41,6 +43,7 @@ class Looks:
     features: int = 0
     thumbnails: bool = False
     find: RegionFinder = find_regions
+    branches: bool = False
 
     @classmethod
     def of_queries(
@@ -55,6 +58,10 @@ class Looks:
         return cls(embedder.output_for("query"), turns, regions, QUERY_FEATURES if local else 0, find=find)
 
     @classmethod
+    def of_branches(cls, embedder: BundleEmbedder, find: RegionFinder = find_regions) -> "Looks":
+        return cls(embedder.output_for("query"), False, MOST_REGIONS, QUERY_FEATURES, find=find, branches=True)
+
+    @classmethod
     def of_references(cls, embedder: BundleEmbedder, *, local: bool) -> "Looks":
         features = REFERENCE_FEATURES if local else 0
         return cls(embedder.output_for("reference"), features=features, thumbnails=True)
@@ -66,7 +73,7 @@ class Picture:
 
     size: (width, height) of the original, upright. views: V of them, ``descriptors`` float32 [V, D] their rows. features and
     grey, the small grey picture uint8 [h, w] they lie in or a thumbnail of it: None unless asked for. damage: what is wrong
-    with the image, where it could still be decoded.
+    with the image, where it could still be decoded. region_features: those of the second view, of ``Looks.branches`` alone.
     """
 
     id: str
@@ -76,6 +83,7 @@ class Picture:
     features: LocalFeatures | None = None
     grey: Grey | None = None
     damage: str | None = None
+    region_features: LocalFeatures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,8 @@ def _open(embedder: BundleEmbedder, image: Image | PixelImage, looks: Looks, tim
 def _seen(embedder: BundleEmbedder, name: str, pixels: Pixels, size: tuple[int, int], looks: Looks) -> _Opened:
     """Views and local features of pixels uint8 RGB [H, W, 3]."""
     views = query_views(pixels, turns=looks.turns, regions=looks.regions, find=looks.find)
+    decoded = pixels.shape[1], pixels.shape[0]
+    views = branch_views(views, decoded) if looks.branches else views
     squares = [stretch_sizes(view.cut(pixels), embedder.sizes) for view in views]
     features = grey = None
     if looks.features:
@@ -136,10 +146,10 @@ def _seen(embedder: BundleEmbedder, name: str, pixels: Pixels, size: tuple[int, 
         frame = replace(frame, original_width=size[0], original_height=size[1])
         features = extract_small(grey, frame, looks.features)
         grey = thumbnail(grey) if looks.thumbnails else grey
-    decoded = pixels.shape[1], pixels.shape[0]
+    region = extract(views[1].cut(pixels), looks.features) if looks.branches and len(views) > 1 else None
     in_original = tuple(_in_original(view, decoded, size) for view in views)
     empty = np.empty((0, embedder.dimension(looks.output)), np.float32)
-    return _Opened(Picture(name, size, in_original, empty, features, grey), squares)
+    return _Opened(Picture(name, size, in_original, empty, features, grey, region_features=region), squares)
 
 
 def _in_original(view: View, decoded: tuple[int, int], size: tuple[int, int]) -> View:

@@ -6,7 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from copytrace.engine import Engine, calibrate, evaluate, read_pairs, read_truth, save_pairs, score_pairs, search
+from copytrace.engine import (
+    Engine,
+    Matcher,
+    calibrate,
+    evaluate,
+    read_pairs,
+    read_truth,
+    save_pairs,
+    score_pairs,
+    search,
+)
+from copytrace.engine.cli.match import LIKELY
 
 from conftest import SHARED
 
@@ -56,3 +67,25 @@ def test_orientation_tags_are_honoured() -> None:
     for number in (3, 6, 8):
         tagged, upright = engine.embed([folder / f"exif-rotn-{number}.jpg", folder / f"upright-{number}.jpg"])
         assert tagged @ upright > 0.95
+
+
+def test_real_pairs_are_matched_and_other_photographs_of_the_scene_are_not(tmp_path: Path) -> None:
+    folder = SHARED / "pairs"
+    with (folder / "pairs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    (tmp_path / "references.txt").write_text(
+        "".join(f"{folder / name}\n" for name in {row["reference"] for row in rows})
+    )
+    queries = sorted({row["query"] for row in rows})
+    found = Matcher(tmp_path / "references.txt").match([folder / name for name in queries])
+    probability = {
+        (query, match.reference_id): match.probability
+        for query, matches in zip(queries, found, strict=True)
+        for match in matches
+    }
+    wrong = []
+    for row in rows:
+        likely = probability.get((row["query"], Path(row["reference"]).stem), 0.0) >= LIKELY
+        if likely == ("NOT A COPY" in row["kind"]):
+            wrong.append(row["query"])
+    assert len(rows) == 25 and not wrong

@@ -20,6 +20,7 @@ from ..match.report import render_report
 from ..matches import LIKELY, Match, Matched
 from ..matching import CANDIDATES, Matcher, Mode
 from ..outputs import EVIDENCE, PAIRS, REPORT, check_output
+from ..published import Rule
 from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Source, open_source
 from ..references import References, references_at
 from ..region_finders import DEFAULT_FINDER, FinderName, region_finder
@@ -70,6 +71,9 @@ def match(
         Mode,
         typer.Option(help="Global views alone; their best candidates verified; also candidates by local features."),
     ] = "verify",
+    rule: Annotated[
+        Rule, typer.Option(help="Ours, or that of ISC2021's third place, which has a way of its own instead of modes.")
+    ] = "copytrace",
     evidence: Evidence = None,
     report: Report = None,
     candidates: Annotated[int, typer.Option(min=1, help="References looked at for every query.")] = CANDIDATES,
@@ -81,7 +85,12 @@ def match(
     pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
     as_json: AsJson = False,
 ) -> None:
-    """Find of which references images are copies, and what speaks for it; score = log odds of a copy."""
+    """Find of which references images are copies, and what speaks for it; score = log odds of a copy.
+
+    By the published rule the score is a number of matches, added up over its three branches.
+    """
+    if rule != "copytrace" and mode != "verify":
+        raise typer.BadParameter(f"the rule {rule} has no modes", param_hint="--mode")
     chosen = precision or precision_of(references)
     engine = Engine(bundle, precision=chosen, threads=threads, pixel_limit=pixel_limit)
     source, place = open_source(queries, ids=ids), _opened(references, ids)
@@ -91,7 +100,16 @@ def match(
     start = time.perf_counter()
     found = _references(engine, place, local=mode != "views")
     drawn, told = report is not None, errors.print
-    matcher = Matcher(found, mode, engine=engine, candidates=candidates, finder=regions, pictures=drawn, announce=told)
+    matcher = Matcher(
+        found,
+        mode,
+        rule=rule,
+        engine=engine,
+        candidates=candidates,
+        finder=regions,
+        pictures=drawn,
+        announce=told,
+    )
     with progress_bar("matching") as progress:
         _report(matcher.match_source(source, progress), found, outputs, start, as_json)
 

@@ -1,6 +1,6 @@
 """The probability that a pair is a copy: a logistic model of few numbers over what the second look found.
 
-``copytrace.train.match_model`` fits it on attacked training photographs; the numbers are stored in the bundle as JSON.
+``copytrace.train.matching`` fits it on attacked training photographs; the numbers are stored in the bundle as JSON.
 """
 
 import json
@@ -16,16 +16,20 @@ from ..errors import MatchError
 from .aligned import Alignment
 from .verification import Verification
 
-FORMAT = 1
+FORMAT = 2
+_FEWEST_FITTED = 10  # inliers; fewer follow the map too closely for a misfit to mean anything
+_LEAST_MISFIT = 0.3  # pixels; nine in ten attacked copies have less
 TERMS = (
     "constant",
     "cosine",
     "inliers",
     "a map",
+    "cosine with a map",
     "share of matches",
     "spread",
     "correlation",
     "overlap",
+    "misfit",
     "chances",
 )
 
@@ -35,8 +39,8 @@ class PairFeatures:
     """What is known about one pair.
 
     cosine: the best view's global similarity. inliers, matches, spread: of ``Verification``. correlation, overlap: of
-    ``Alignment``, the larger share of the two pictures. chances: in how many ways the pair could have come about: views of the
-    query times candidates looked at.
+    ``Alignment``, the larger share of the two pictures. misfit: of ``misfit``, in pixels. chances: in how many ways the pair
+    could have come about, the number of the query's views.
     """
 
     cosine: float
@@ -45,25 +49,30 @@ class PairFeatures:
     spread: float
     correlation: float
     overlap: float
+    misfit: float
     chances: int
 
     @classmethod
-    def of(cls, cosine: float, found: Verification, alignment: Alignment, chances: int) -> "PairFeatures":
+    def of(
+        cls, cosine: float, found: Verification, alignment: Alignment, misfit: float, chances: int
+    ) -> "PairFeatures":
         overlap = max(alignment.query_share, alignment.reference_share)
-        return cls(cosine, found.inliers, found.matches, found.spread, alignment.correlation, overlap, chances)
+        return cls(cosine, found.inliers, found.matches, found.spread, alignment.correlation, overlap, misfit, chances)
 
 
 def terms(pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
-    """The model's inputs float64 [N, 9], in the order of ``TERMS``.
+    """The model's inputs float64 [N, 11], in the order of ``TERMS``.
 
-    Of a pair without a map all are 0 that need one; "a map" says so, and keeps that from being taken for a bad one.
+    Of a pair without a map all are 0 that need one; "a map" says so, and keeps that from being taken for a bad one. What misfit
+    says grows with the root of the number of matches that say it.
     Raises: ValueError for numbers that are not finite, for negative counts and for less than one chance.
     """
     rows = np.array(
-        [(p.cosine, p.inliers, p.matches, p.spread, p.correlation, p.overlap, p.chances) for p in pairs], np.float64
-    ).reshape(-1, 7)
-    cosine, inliers, matches, spread, correlation, overlap, chances = rows.T
-    if not np.isfinite(rows).all() or (rows[:, 1:6] < 0).any() or (chances < 1).any():
+        [(p.cosine, p.inliers, p.matches, p.spread, p.correlation, p.overlap, p.misfit, p.chances) for p in pairs],
+        np.float64,
+    ).reshape(-1, 8)
+    cosine, inliers, matches, spread, correlation, overlap, misfit, chances = rows.T
+    if not np.isfinite(rows).all() or (rows[:, 1:7] < 0).any() or (chances < 1).any():
         raise ValueError("pair features must be finite, counts not negative, and there must be at least one chance")
     return np.stack(
         [
@@ -71,10 +80,12 @@ def terms(pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
             cosine,
             np.log1p(inliers),
             (inliers > 0).astype(np.float64),
+            cosine * (inliers > 0),
             inliers / np.maximum(matches, 1.0),
             np.log1p(spread),
             correlation,
             overlap,
+            np.where(inliers >= _FEWEST_FITTED, np.maximum(0.0, misfit - _LEAST_MISFIT) * np.sqrt(inliers), 0.0),
             np.log(chances),
         ],
         axis=1,

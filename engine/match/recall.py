@@ -120,14 +120,21 @@ class LocalIndex:
         numbers = np.concatenate(ranges).astype(np.int64)
         return int(self._index.remove_ids(self._faiss.IDSelectorBatch(numbers)))
 
+    def nearest(self, rows: NDArray[np.uint8], count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The features nearest to rows uint8 [F, 128]: squared distances float32 [F, count], ascending, and their owners
+        int64 [F, count], -1 where there are fewer."""
+        if not len(rows) or not len(self):
+            return np.full((len(rows), count), np.inf, np.float32), np.full((len(rows), count), -1, np.int64)
+        self._faiss.omp_set_num_threads(self._threads)
+        distances, numbers = self._index.search(rows.astype(np.float32), count)
+        return distances, numbers >> _OWNER_SHIFT
+
     def votes(self, query: LocalFeatures) -> dict[int, float]:
         """Owner -> votes, of the variant with the most for it; only owners that any feature votes for."""
         if not len(query) or not len(self):
             return {}
         rows = np.concatenate([variants.descriptors(query.descriptors, variant) for variant in Variant])
-        self._faiss.omp_set_num_threads(self._threads)
-        distances, numbers = self._index.search(rows.astype(np.float32), NEIGHBOURS)
-        owner, weight = vote(distances, numbers >> _OWNER_SHIFT)
+        owner, weight = vote(*self.nearest(rows, NEIGHBOURS))
         best: dict[int, float] = {}
         for variant in range(len(Variant)):
             part = slice(variant * len(query), (variant + 1) * len(query))

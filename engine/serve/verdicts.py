@@ -42,5 +42,5 @@ class Thresholds:
 
 def similarity_probabilities(model: PairModel, scores: Sequence[float]) -> list[float]:
     """Probabilities of pairs of which no more than the score, -(squared distance), is known."""
-    pairs = [PairFeatures.of(1.0 + score / 2.0, NONE, NOTHING, 1) for score in scores]
+    pairs = [PairFeatures.of(1.0 + score / 2.0, NONE, NOTHING, 0.0, 1) for score in scores]
     return [float(value) for value in model.predict(pairs)]
