@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 def instruction_sets() -> list[str]: ...
+def sift(grey: NDArray[np.uint8], most: int, isa: str = "auto") -> tuple[NDArray[np.float64], NDArray[np.uint8]]: ...
 
 class Rules:
     def __init__(

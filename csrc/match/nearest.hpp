@@ -4,8 +4,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <string>
-#include <vector>
 
 namespace copytrace::match {
 
@@ -39,11 +37,5 @@ const NearestKernel& nearest_avx2();
 const NearestKernel& nearest_avx512();
 const NearestKernel& nearest_vnni();
 #endif
-
-// What this processor can run, slowest first.
-std::vector<const NearestKernel*> available_nearest();
-
-// By name, or "auto" for the fastest. Throws std::invalid_argument naming those that there are.
-const NearestKernel& choose_nearest(const std::string& name);
 
 }  // namespace copytrace::match
