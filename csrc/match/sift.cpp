@@ -15,7 +15,7 @@ constexpr double kDirectionExtent = 9.0;    // side of the patch for the directi
 constexpr double kDescriptorExtent = 15.0;  // and for the descriptor: five cells of three
 constexpr float kMostShare = 0.2f, kUnit = 512.0f;
 static_assert(kDescriptor == kCells * kCells * kDirections);
-constexpr std::size_t kKeptFloats = std::size_t{1} << 21;  // of memory, from picture to picture
+constexpr std::size_t kKeptFloats = std::size_t{1} << 22;  // of memory, from picture to picture
 
 // exp(-far^2 / (2 sigma^2)) over a patch whose side is `extent`.
 std::array<float, kGradients> bell(double extent, double sigma) {

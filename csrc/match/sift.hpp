@@ -1,6 +1,6 @@
 // Local features of a small grey picture: SIFT (D. Lowe, 2004), its descriptors as RootSIFT in bytes.
 //
-// engine/match/sift_reference.py defines it, operation by operation.
+// engine/match/sift_reference.py and sift_extrema_reference.py define it, operation by operation.
 #pragma once
 #include <array>
 #include <cstddef>
