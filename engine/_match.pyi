@@ -11,6 +11,12 @@ class Rules:
         self, *, ratio: float, place: float, octaves: float, turns: float, stretch: float, cell: float
     ) -> None: ...
 
+class Quantiser:
+    def __init__(self, centroids: NDArray[np.uint8], isa: str = "auto") -> None: ...
+    def nearest(
+        self, descriptors: NDArray[np.uint8], *, threads: int = 1
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
+
 class Query:
     def __init__(
         self,

@@ -12,6 +12,7 @@
 #include "../parallel.hpp"
 #include "../without_gil.hpp"
 #include "dispatch.hpp"
+#include "quantiser.hpp"
 #include "sift.hpp"
 #include "verify.hpp"
 
@@ -89,6 +90,28 @@ std::vector<py::tuple> verify_many(const Query& self, const std::vector<std::pai
   return results;
 }
 
+Quantiser make_quantiser(const py::array& centroids, const std::string& isa) {
+  const py::ssize_t count = centroids.ndim() == 2 ? centroids.shape(0) : 0;
+  const auto* rows = checked<std::uint8_t>(centroids, count, kDescriptor, "centroids");
+  if (count < 1) throw std::invalid_argument("there must be at least one centroid");
+  return Quantiser(rows, static_cast<std::size_t>(count), choose_instructions(isa).nearest);
+}
+
+// (numbers, squared distances), int32 [F, 2] each
+py::tuple nearest_centroids(const Quantiser& self, const py::array& descriptors, py::ssize_t threads) {
+  const py::ssize_t count = descriptors.ndim() == 2 ? descriptors.shape(0) : 0;
+  const auto* rows = checked<std::uint8_t>(descriptors, count, kDescriptor, "descriptors");
+  if (threads < 1) throw std::invalid_argument("threads must be at least 1");
+  py::array_t<std::int32_t> numbers({count, static_cast<py::ssize_t>(2)}),
+      distances({count, static_cast<py::ssize_t>(2)});
+  std::int32_t *number = numbers.mutable_data(), *distance = distances.mutable_data();
+  {
+    const copytrace::WithoutGil release;
+    self.nearest(rows, static_cast<std::size_t>(count), static_cast<std::size_t>(threads), number, distance);
+  }
+  return py::make_tuple(numbers, distances);
+}
+
 std::vector<std::string> instruction_set_names() {
   std::vector<std::string> names;
   for (const InstructionSet& set : instruction_sets()) names.emplace_back(set.name);
@@ -133,6 +156,11 @@ PYBIND11_MODULE(_match, module) {
            }),
            py::kw_only(), py::arg("ratio"), py::arg("place"), py::arg("octaves"), py::arg("turns"), py::arg("stretch"),
            py::arg("cell"));
+  py::class_<Quantiser>(module, "Quantiser")
+      .def(py::init(&make_quantiser), py::arg("centroids"), py::arg("isa") = "auto")
+      .def("nearest", &nearest_centroids,
+           "Descriptors uint8 [F, 128] -> the two nearest centroids, int32 [F, 2], and their squared distances.",
+           py::arg("descriptors"), py::kw_only(), py::arg("threads") = 1);
   py::class_<Query>(module, "Query")
       .def(py::init(&make_query), py::arg("descriptors"), py::arg("keypoints"), py::arg("bins"),
            py::arg("isa") = "auto")

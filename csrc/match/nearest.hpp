@@ -21,10 +21,12 @@ struct NearestKernel {
                      std::int32_t* lengths);
   // The same for a reference, up to the next whole block. The lengths are shifted as the kernel needs them.
   void (*pack_reference)(const std::uint8_t* rows, std::size_t count, std::uint8_t* packed, std::int32_t* lengths);
-  // distance, row, second: whole panels; least: `panel` numbers for each of the reference's rows, in whole blocks.
+  // distance, row, second, second_row: whole panels, the first of equal rows first; least: `panel` numbers for each of
+  // the reference's rows, in whole blocks.
   void (*find)(const std::uint8_t* query, const std::int32_t* query_lengths, std::size_t panels,
                const std::uint8_t* reference, const std::int32_t* reference_lengths, std::size_t blocks,
-               std::int32_t* distance, std::int32_t* row, std::int32_t* second, std::int32_t* least);
+               std::int32_t* distance, std::int32_t* row, std::int32_t* second, std::int32_t* second_row,
+               std::int32_t* least);
 };
 
 // Bytes of `count` packed rows, two for each number at most, up to a multiple of `step` rows.
