@@ -7,6 +7,7 @@ every row at most a million features are looked at.
 """
 
 import argparse
+import ctypes
 import time
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from copytrace.engine.bundle import DEFAULT_BUNDLE
 from copytrace.engine.match import recall
 from copytrace.engine.match.features import REFERENCE_FEATURES, LocalFeatures, extract
 from copytrace.engine.match.recall import LocalIndex, Quantisers, most_voted
-from copytrace.engine.matching import QUANTISERS
 from copytrace.engine.read import DEFAULT_PIXEL_LIMIT, Source, open_source
 from copytrace.engine.read.decode import decode_full
 
@@ -25,6 +25,7 @@ from .harness import Ratio
 
 MILLION = 1_000_000
 QUERIES, QUERY_FEATURES = 20, 30  # looking at every row takes seconds a query even so
+ADDED = 256  # references at a time
 GIB = 2**30
 
 
@@ -32,7 +33,7 @@ def run(source: Source, count: int, most_rows: int = MILLION) -> list[Ratio]:
     images = [source[i] for i in range(min(count, len(source)))]
     features = [extract(decode_full(image.read(), 256, DEFAULT_PIXEL_LIMIT), REFERENCE_FEATURES) for image in images]
     print(f"{len(features)} references, {sum(map(len, features))} local features")
-    quantisers = Quantisers.load(DEFAULT_BUNDLE / QUANTISERS)
+    quantisers = Quantisers.load(DEFAULT_BUNDLE / "quantisers.npz")
     fewer = features[: int(np.searchsorted(np.cumsum([len(one) for one in features]), most_rows, "right"))]
     pictures = [decode_full(images[i].read(), 256, DEFAULT_PIXEL_LIMIT) for i in range(min(QUERIES, len(fewer)))]
     queries = [extract(edited(pixels), QUERY_FEATURES) for pixels in pictures]
@@ -65,8 +66,12 @@ def memory(features: list[LocalFeatures], quantisers: Quantisers) -> Ratio:
     rows = sum(map(len, features))
     total = MILLION * rows // len(features)
     index = LocalIndex(max(total, recall.PRODUCT_ROWS), quantisers)
+    ctypes.CDLL(None).malloc_trim(0)  # or the index would grow into what others have freed
     before = resident()
-    index.add(range(len(features)), features)
+    for start in range(0, len(features), ADDED):
+        part = features[start : start + ADDED]
+        index.add(range(start, start + len(part)), part)
+    ctypes.CDLL(None).malloc_trim(0)
     grown = (resident() - before) / rows
     formula = recall.memory_bytes(total)
     print(
