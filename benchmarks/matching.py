@@ -1,11 +1,13 @@
-"""Verification of pairs against OpenCV's matcher and RANSAC, on the features of photographs."""
+"""Extraction of local features against OpenCV's, and verification of pairs against its matcher and RANSAC."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from copytrace.engine import _match
 from copytrace.engine.match.features import REFERENCE_FEATURES, LocalFeatures, extract
+from copytrace.engine.match.grey import Grey, small_grey
 from copytrace.engine.match.keypoints import places
 from copytrace.engine.match.variants import Variant, descriptors
 from copytrace.engine.match.verify import Verifier
@@ -50,10 +52,12 @@ def run(images: Path, threads: int, rounds: int) -> list[Ratio]:
         rounds,
     )
     pairs = len(queries) * CANDIDATES
+    greys = [small_grey(pixels)[0] for pixels in pictures[: 3 * PHOTOGRAPHS]]
     print(
         f"verification of a pair, four variants, query prepared with it: {1000 * times['native'].median / pairs:.3f} ms"
     )
     return [
+        extraction(greys, rounds),
         ratio(
             "native verification / knnMatch + estimateAffinePartial2D, four variants each",
             times["four"],
@@ -62,6 +66,28 @@ def run(images: Path, threads: int, rounds: int) -> list[Ratio]:
         ),
         ratio("native verification, four variants / OpenCV's with one", times["one"], times["native"], 1.0),
     ]
+
+
+def extraction(greys: list[Grey], rounds: int) -> Ratio:
+    """One thread each; the places that both find are the gate."""
+    cv2.setNumThreads(1)
+    sift = cv2.SIFT.create(nfeatures=REFERENCE_FEATURES, contrastThreshold=0.01)
+
+    def by_opencv() -> list[np.ndarray]:
+        found = [sift.detectAndCompute(grey, None)[0] for grey in greys]
+        return [np.array([point.pt for point in points]).reshape(-1, 2) for points in found]
+
+    def native() -> list[np.ndarray]:
+        return [_match.sift(grey, REFERENCE_FEATURES)[0][:, :2] for grey in greys]
+
+    near = [
+        np.hypot(*(a[:, None] - b[None]).transpose(2, 0, 1)).min(axis=1, initial=99.0) < 1.0
+        for a, b in zip(by_opencv(), native(), strict=True)
+    ]
+    assert np.concatenate(near).mean() > 0.9, "OpenCV finds other places"
+    times = interleave({"opencv": by_opencv, "native": native}, rounds)
+    print(f"extraction: {1000 * times['native'].median / len(greys):.2f} ms a picture")
+    return ratio("native extraction of local features / OpenCV's, one thread", times["opencv"], times["native"], 3.0)
 
 
 def edited(pixels: np.ndarray) -> np.ndarray:

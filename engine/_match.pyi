@@ -4,11 +4,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 def instruction_sets() -> list[str]: ...
+def sift(grey: NDArray[np.uint8], most: int, isa: str = "auto") -> tuple[NDArray[np.float64], NDArray[np.uint8]]: ...
 
 class Rules:
     def __init__(
         self, *, ratio: float, place: float, octaves: float, turns: float, stretch: float, cell: float
     ) -> None: ...
+
+class Quantiser:
+    def __init__(self, centroids: NDArray[np.uint8], isa: str = "auto") -> None: ...
+    def nearest(
+        self, descriptors: NDArray[np.uint8], *, threads: int = 1
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
 
 class Query:
     def __init__(

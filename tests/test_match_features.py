@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from copytrace.engine.match import keypoints, variants
-from copytrace.engine.match.features import LocalFeatures, extract, root_sift
+from copytrace.engine.match.features import LocalFeatures, extract
 from copytrace.engine.match.grey import Frame, small_grey, small_size
 from copytrace.engine.match.variants import Variant
 
@@ -88,14 +88,6 @@ def test_descriptors_have_the_length_512_and_are_the_strongest() -> None:
     few = extract(photograph(), 50)
     np.testing.assert_array_equal(few.to_rows(), features.strongest(50).to_rows())
     assert len(few) == 50
-
-
-def test_root_sift_of_hard_rows() -> None:
-    rows = np.zeros((3, 128), np.float32)
-    rows[1, 5] = 7.0
-    rows[2] = 1.0
-    result = root_sift(rows)
-    assert result[0].sum() == 0 and result[1, 5] == 255 and (result[2] == round(512 / 128**0.5)).all()
 
 
 def test_the_same_picture_gives_the_same_features_always() -> None:

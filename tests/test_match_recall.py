@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from copytrace.engine import MatchError
+from copytrace.engine import MatchError, _match
 from copytrace.engine.match import recall, variants
 from copytrace.engine.match.features import LocalFeatures
 from copytrace.engine.match.grey import Frame
 from copytrace.engine.match.recall import LocalIndex, Quantisers, memory_bytes, most_voted, vote
+from copytrace.engine.match.reference import squared_distances
 from copytrace.engine.match.variants import Variant
 
 FRAME = Frame(150, 150, 150, 150)
@@ -65,12 +66,41 @@ def test_votes_are_those_of_brute_force(quantisers: Quantisers) -> None:
     assert most_voted(found, 2) == [4, 0]
 
 
+@pytest.mark.parametrize("count", [1, 2, 7, 33, 255, 1007, 1009, 2100])
+def test_the_two_nearest_centroids_are_those_of_brute_force(count: int) -> None:
+    rng = np.random.default_rng(count)
+    centroids, rows = random_rows(rng, count), random_rows(rng, 300)
+    centroids[count // 2 :: 5] = centroids[0]  # ties, within a part and between parts
+    rows[0], rows[1], rows[2] = centroids[0], 0, 255
+    distances = squared_distances(rows, centroids)
+    expected = np.argsort(distances, axis=1, kind="stable")[:, :2]
+    for isa in _match.instruction_sets():
+        for threads in (1, 3):
+            numbers, far = _match.Quantiser(centroids, isa).nearest(rows, threads=threads)
+            shown = numbers[:, : expected.shape[1]]
+            np.testing.assert_array_equal(shown, expected, isa)
+            np.testing.assert_array_equal(far[:, : expected.shape[1]], np.take_along_axis(distances, expected, axis=1))
+            assert count > 1 or (numbers[:, 1] == -1).all()
+
+
+def test_wrong_centroids_are_refused() -> None:
+    good = np.zeros((3, 128), np.uint8)
+    for centroids in (good[:0], good[:, :64], good.astype(np.float32), np.zeros((3, 256), np.uint8)[:, ::2]):
+        with pytest.raises(ValueError, match="centroid"):
+            _match.Quantiser(centroids)
+    with pytest.raises(ValueError, match="descriptors must"):
+        _match.Quantiser(good).nearest(good.astype(np.int8))
+    with pytest.raises(ValueError, match="threads"):
+        _match.Quantiser(good).nearest(good, threads=0)
+    assert _match.Quantiser(good).nearest(good[:0])[0].shape == (0, 2)
+
+
 @pytest.mark.parametrize("rows", [recall.FLAT_ROWS, recall.FLAT_ROWS + 1, recall.PRODUCT_ROWS])
 def test_history_changes_no_answer(rows: int, quantisers: Quantisers) -> None:
     rng = np.random.default_rng(2)
     references = [random_rows(rng, 30) for _ in range(40)]
     query = features(np.concatenate([references[33][:20], references[5][:6]]))
-    at_once, in_pieces = (LocalIndex(rows, quantisers, probes=4) for _ in range(2))
+    at_once, in_pieces = (LocalIndex(rows, quantisers) for _ in range(2))
     at_once.add(range(40), map(features, references))
     for number in rng.permutation(60).tolist():  # twenty more come and go
         extra = features(references[number] if number < 40 else random_rows(rng, 30))

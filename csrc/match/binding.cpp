@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -10,12 +11,17 @@
 
 #include "../parallel.hpp"
 #include "../without_gil.hpp"
+#include "dispatch.hpp"
+#include "quantiser.hpp"
+#include "sift.hpp"
 #include "verify.hpp"
 
 namespace py = pybind11;
 using namespace copytrace::match;
 
 namespace {
+
+constexpr py::ssize_t kLeastSide = 12, kMostSide = 4096;
 
 template <typename T>
 const T* checked(const py::array& array, py::ssize_t rows, py::ssize_t columns, const std::string& name) {
@@ -45,7 +51,7 @@ Query make_query(const py::array& descriptors, const py::array& keypoints, const
   for (std::size_t i = 0; i < kVariants * kDescriptor; ++i) {
     if (order[i] >= kDescriptor) throw std::invalid_argument("bins must be below " + std::to_string(kDescriptor));
   }
-  return Query(features_of(descriptors, keypoints, "query"), order, choose_nearest(isa));
+  return Query(features_of(descriptors, keypoints, "query"), order, choose_instructions(isa).nearest);
 }
 
 // (inliers, variant, matches, rows int32 [M, 2] of query and reference, affine float64 [2, 3], spread)
@@ -84,23 +90,77 @@ std::vector<py::tuple> verify_many(const Query& self, const std::vector<std::pai
   return results;
 }
 
-std::vector<std::string> instruction_sets() {
+Quantiser make_quantiser(const py::array& centroids, const std::string& isa) {
+  const py::ssize_t count = centroids.ndim() == 2 ? centroids.shape(0) : 0;
+  const auto* rows = checked<std::uint8_t>(centroids, count, kDescriptor, "centroids");
+  if (count < 1) throw std::invalid_argument("there must be at least one centroid");
+  return Quantiser(rows, static_cast<std::size_t>(count), choose_instructions(isa).nearest);
+}
+
+// (numbers, squared distances), int32 [F, 2] each
+py::tuple nearest_centroids(const Quantiser& self, const py::array& descriptors, py::ssize_t threads) {
+  const py::ssize_t count = descriptors.ndim() == 2 ? descriptors.shape(0) : 0;
+  const auto* rows = checked<std::uint8_t>(descriptors, count, kDescriptor, "descriptors");
+  if (threads < 1) throw std::invalid_argument("threads must be at least 1");
+  py::array_t<std::int32_t> numbers({count, static_cast<py::ssize_t>(2)}),
+      distances({count, static_cast<py::ssize_t>(2)});
+  std::int32_t *number = numbers.mutable_data(), *distance = distances.mutable_data();
+  {
+    const copytrace::WithoutGil release;
+    self.nearest(rows, static_cast<std::size_t>(count), static_cast<std::size_t>(threads), number, distance);
+  }
+  return py::make_tuple(numbers, distances);
+}
+
+std::vector<std::string> instruction_set_names() {
   std::vector<std::string> names;
-  for (const NearestKernel* kernel : available_nearest()) names.emplace_back(kernel->name);
+  for (const InstructionSet& set : instruction_sets()) names.emplace_back(set.name);
   return names;
+}
+
+// (keypoints float64 [F, 4]: x, y, size, degrees; descriptors uint8 [F, 128])
+py::tuple sift(const py::array& grey, std::size_t most, const std::string& isa) {
+  const py::ssize_t height = grey.ndim() == 2 ? grey.shape(0) : 0, width = grey.ndim() == 2 ? grey.shape(1) : 0;
+  const auto* pixels = checked<std::uint8_t>(grey, height, width, "grey");
+  if (std::min(width, height) < kLeastSide || std::max(width, height) > kMostSide) {
+    throw std::invalid_argument("grey must have " + std::to_string(kLeastSide) + " to " + std::to_string(kMostSide) +
+                                " pixels across and down");
+  }
+  const InstructionSet set = choose_instructions(isa);
+  SiftFeatures found;
+  {
+    const copytrace::WithoutGil release;
+    found = extract_sift(pixels, static_cast<std::size_t>(width), static_cast<std::size_t>(height), most, set.sift);
+  }
+  const auto count = static_cast<py::ssize_t>(found.keypoints.size());
+  py::array_t<double> keypoints({count, static_cast<py::ssize_t>(4)});
+  py::array_t<std::uint8_t> descriptors({count, static_cast<py::ssize_t>(kDescriptor)});
+  for (std::size_t i = 0; i < found.keypoints.size(); ++i) {
+    std::copy(found.keypoints[i].begin(), found.keypoints[i].end(), keypoints.mutable_data() + 4 * i);
+  }
+  std::copy(found.descriptors.begin(), found.descriptors.end(), descriptors.mutable_data());
+  return py::make_tuple(keypoints, descriptors);
 }
 
 }  // namespace
 
 PYBIND11_MODULE(_match, module) {
   module.doc() = "The matching core: verification of pairs of pictures by their local features.";
-  module.def("instruction_sets", &instruction_sets, "Instruction sets this processor can run, slowest first.");
+  module.def("instruction_sets", &instruction_set_names, "Instruction sets this processor can run, slowest first.");
+  module.def("sift", &sift,
+             "A small grey picture uint8 [h, w] -> keypoints float64 [F, 4], descriptors uint8 [F, 128].",
+             py::arg("grey"), py::arg("most"), py::arg("isa") = "auto");
   py::class_<Rules>(module, "Rules")
       .def(py::init([](double ratio, double place, double octaves, double turns, double stretch, double cell) {
              return Rules{ratio, place, octaves, turns, stretch, cell};
            }),
            py::kw_only(), py::arg("ratio"), py::arg("place"), py::arg("octaves"), py::arg("turns"), py::arg("stretch"),
            py::arg("cell"));
+  py::class_<Quantiser>(module, "Quantiser")
+      .def(py::init(&make_quantiser), py::arg("centroids"), py::arg("isa") = "auto")
+      .def("nearest", &nearest_centroids,
+           "Descriptors uint8 [F, 128] -> the two nearest centroids, int32 [F, 2], and their squared distances.",
+           py::arg("descriptors"), py::kw_only(), py::arg("threads") = 1);
   py::class_<Query>(module, "Query")
       .def(py::init(&make_query), py::arg("descriptors"), py::arg("keypoints"), py::arg("bins"),
            py::arg("isa") = "auto")

@@ -4,8 +4,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <string>
-#include <vector>
 
 namespace copytrace::match {
 
@@ -23,10 +21,12 @@ struct NearestKernel {
                      std::int32_t* lengths);
   // The same for a reference, up to the next whole block. The lengths are shifted as the kernel needs them.
   void (*pack_reference)(const std::uint8_t* rows, std::size_t count, std::uint8_t* packed, std::int32_t* lengths);
-  // distance, row, second: whole panels; least: `panel` numbers for each of the reference's rows, in whole blocks.
+  // distance, row, second, second_row: whole panels, the first of equal rows first; least: `panel` numbers for each of
+  // the reference's rows, in whole blocks.
   void (*find)(const std::uint8_t* query, const std::int32_t* query_lengths, std::size_t panels,
                const std::uint8_t* reference, const std::int32_t* reference_lengths, std::size_t blocks,
-               std::int32_t* distance, std::int32_t* row, std::int32_t* second, std::int32_t* least);
+               std::int32_t* distance, std::int32_t* row, std::int32_t* second, std::int32_t* second_row,
+               std::int32_t* least);
 };
 
 // Bytes of `count` packed rows, two for each number at most, up to a multiple of `step` rows.
@@ -39,11 +39,5 @@ const NearestKernel& nearest_avx2();
 const NearestKernel& nearest_avx512();
 const NearestKernel& nearest_vnni();
 #endif
-
-// What this processor can run, slowest first.
-std::vector<const NearestKernel*> available_nearest();
-
-// By name, or "auto" for the fastest. Throws std::invalid_argument naming those that there are.
-const NearestKernel& choose_nearest(const std::string& name);
 
 }  // namespace copytrace::match

@@ -55,11 +55,12 @@ void pack_reference(const std::uint8_t* rows, std::size_t count, std::uint8_t* p
 
 void find(const std::uint8_t* query, const std::int32_t* query_lengths, std::size_t panels,
           const std::uint8_t* reference, const std::int32_t* reference_lengths, std::size_t blocks,
-          std::int32_t* distance, std::int32_t* row, std::int32_t* second, std::int32_t* least) {
+          std::int32_t* distance, std::int32_t* row, std::int32_t* second, std::int32_t* second_row,
+          std::int32_t* least) {
   const Vec none = Vec{} + kNoDistance;
   for (std::size_t i = 0; i < blocks * kBlock * kPanel; i += kLanes) store(least + i, none);
   for (std::size_t panel = 0; panel < panels; ++panel, query += kGroups * kPanel * 4, query_lengths += kPanel) {
-    Vec best[kVectors], next[kVectors], index[kVectors] = {};
+    Vec best[kVectors], next[kVectors], index[kVectors] = {}, next_index[kVectors] = {};
     for (std::size_t v = 0; v < kVectors; ++v) best[v] = next[v] = none;
     for (std::size_t block = 0; block < blocks; ++block) {
       Vec sums[kBlock][kVectors] = {};
@@ -83,6 +84,7 @@ void find(const std::uint8_t* query, const std::int32_t* query_lengths, std::siz
         for (std::size_t v = 0; v < kVectors; ++v) {
           const Vec d = load(query_lengths + v * kLanes) + length - 2 * sums[r][v];
           const auto nearer = d < best[v];
+          next_index[v] = nearer ? index[v] : d < next[v] ? Vec{} + j : next_index[v];
           next[v] = smaller(next[v], nearer ? best[v] : d);
           index[v] = nearer ? Vec{} + j : index[v];
           best[v] = smaller(best[v], d);
@@ -96,6 +98,7 @@ void find(const std::uint8_t* query, const std::int32_t* query_lengths, std::siz
       store(distance + place, best[v]);
       store(row + place, index[v]);
       store(second + place, next[v]);
+      store(second_row + place, next_index[v]);
     }
   }
 }

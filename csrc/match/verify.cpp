@@ -18,6 +18,7 @@ struct Query::Scratch {
         distance(padded),
         row(padded),
         second(padded),
+        second_row(padded),
         columns(lengths.size() * kernel.panel),
         least(count) {
     kernel.pack_reference(reference.descriptors, count, packed.data(), lengths.data());
@@ -25,7 +26,7 @@ struct Query::Scratch {
 
   std::size_t count;
   std::vector<std::uint8_t> packed;
-  std::vector<std::int32_t> lengths, distance, row, second, columns, least;
+  std::vector<std::int32_t> lengths, distance, row, second, second_row, columns, least;
 };
 
 Query::Query(const Features& features, const std::uint8_t* bins, const NearestKernel& kernel)
@@ -43,7 +44,8 @@ Query::Query(const Features& features, const std::uint8_t* bins, const NearestKe
 
 Query::Rows Query::nearest_pairs(std::size_t variant, const std::int32_t* others, double ratio, Scratch& s) const {
   kernel_.find(packed_[variant].data(), lengths_.data(), padded_ / kernel_.panel, s.packed.data(), s.lengths.data(),
-               s.lengths.size() / kernel_.block, s.distance.data(), s.row.data(), s.second.data(), s.columns.data());
+               s.lengths.size() / kernel_.block, s.distance.data(), s.row.data(), s.second.data(), s.second_row.data(),
+               s.columns.data());
   for (std::size_t j = 0; j < s.count; ++j) {
     const auto column = s.columns.begin() + static_cast<std::ptrdiff_t>(j * kernel_.panel);
     s.least[j] = *std::min_element(column, column + static_cast<std::ptrdiff_t>(kernel_.panel));
