@@ -5,7 +5,7 @@
 FOLDER holds ``references/``, ``queries/``, ``edits.csv`` and ``ground_truth.csv`` or ``truth.csv``. SOURCE: more references, as
 distractors. Nothing is chosen here. Pictures are made ready once for all steps; milliseconds are processor time over all
 threads, of fifty queries made ready as a step needs them and of all of them matched, without the references. --reliability
-draws how often the likeliest reference of a query is right, against its probability, in the last step. --cache keeps the
+draws how often the likeliest reference of a query is right, against its probability, in the step verify. --cache keeps the
 pictures of references there, for the next run with the same bundle.
 """
 
@@ -184,7 +184,7 @@ def main() -> None:
         results[step.name] = measured.scored(args.folder)
         cells = [both(results[step.name]), f"{measured.milliseconds:.0f}", f"{reference_bytes(step, references):.0f}"]
         print(line([step.name, *cells]), flush=True)
-        if args.reliability and step == steps[-1]:
+        if args.reliability and step.name == "verify":
             draw_reliability(*likeliest(measured.found, truth_file(args.folder)), args.reliability)
     print("\n" + line(["edit", *results]) + "\n" + "|---" * (1 + len(results)) + "|")
     for name in next(iter(results.values())).classes:
