@@ -13,6 +13,7 @@ from copytrace.engine.match.grey import Frame
 from copytrace.engine.match.recall import LocalIndex, Quantisers, memory_bytes, most_voted, vote
 from copytrace.engine.match.reference import squared_distances
 from copytrace.engine.match.variants import Variant
+from copytrace.train import quantisers as making
 
 FRAME = Frame(150, 150, 150, 150)
 
@@ -144,3 +145,21 @@ def test_quantisers_come_back_and_other_files_are_refused(tmp_path: Path, quanti
     Quantisers({4: quantisers.coarse[16]}, quantisers.product).save(tmp_path / "shapes")
     with pytest.raises(MatchError, match="other shapes"):
         Quantisers.load(tmp_path / "shapes")
+
+
+def test_many_lists_made_in_two_steps_are_nearly_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    values = np.repeat(random_rows(rng, 40), 50, axis=0) + rng.normal(0, 6, (2000, 128))
+    values = values[rng.permutation(2000)].astype(np.float32)
+
+    def error() -> float:
+        centroids = making._centroids(values, 64, 0)
+        assert centroids.shape == (64, 128) and (centroids == making._centroids(values, 64, 0)).all()
+        return float(squared_distances(values.astype(np.uint8), centroids).min(axis=1).mean())
+
+    at_once = error()
+    monkeypatch.setattr(making, "LISTS_AT_ONCE", 32)
+    assert error() < 1.5 * at_once
+    assert making._shares(np.array([0, 1, 5, 94]), 20) == [0, 1, 1, 18]
+    with pytest.raises(ValueError, match="63 local features are too few for 64 lists"):
+        making._centroids(values[:63], 64, 0)
