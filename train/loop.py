@@ -36,8 +36,7 @@ class Task:
     """What is trained, on what, and how it is judged.
 
     make_batches: number of classes -> dataset of steps. embed_views: classes -> their five unit embeddings [C, 5, D].
-    validate: the network's micro-AP, or None where there is nothing to validate on. settle: what is done to the network after
-    the last step.
+    validate: the network's micro-AP, or None where there is nothing to validate on.
     """
 
     objective: nn.Module
@@ -45,7 +44,6 @@ class Task:
     make_batches: Callable[[int], Dataset]
     embed_views: Callable[[list[int]], Tensor]
     validate: Callable[[], float] | None
-    settle: Callable[[], None] = lambda: None
 
 
 class Trainer:
@@ -79,8 +77,6 @@ class Trainer:
                 self.optimisers.schedule(loss)
                 self.average.update()
                 self.step += 1
-                if self.step == self.settings.steps:
-                    self.task.settle()
                 taught = self.drip.classes
                 grown = self.drip.observe(loss)
                 score = self._validate() if log else None

@@ -18,7 +18,6 @@ from copytrace.export.onnx import export_onnx
 
 from .arcface import ArcFace
 from .backbones import create_backbone, has_fixed_size
-from .batch_norms import SETTLED, settle_batch_norms
 from .batches import FeatureBatches, PixelBatches, in_batches
 from .blocks import last_blocks
 from .drip import CENTRE_VIEWS
@@ -147,12 +146,7 @@ def whole_task(
         return torch.from_numpy(rows).reshape(len(classes), CENTRE_VIEWS, -1)
 
     validate = (lambda: validation.evaluate(embed, settings.size).micro_ap) if validation else None
-
-    def settle() -> None:
-        if settings.steps < SETTLED:
-            settle_batch_norms(network, photos, settings.size, settings.seed)
-
-    return Task(objective, classes_of(settings, photos), batches, views, validate, settle)
+    return Task(objective, classes_of(settings, photos), batches, views, validate)
 
 
 def classes_of(settings: Settings, photos: Photographs) -> int:
