@@ -40,7 +40,7 @@ from .pipeline import chunks_of
 from .published import CONVENTIONS, PublishedMatcher, Rule
 from .read import BadImage, Place, Source
 from .references import References, references_at
-from .region_finders import DEFAULT_FINDER, FinderName, region_finder
+from .region_finders import FinderName, region_finder
 from .run import Progress
 from .search import nearest_pairs
 
@@ -76,7 +76,7 @@ class Matcher:
         voted: int = VOTED,
         turns: bool = True,
         regions: int = MOST_REGIONS,
-        finder: FinderName = DEFAULT_FINDER,
+        finder: FinderName | None = None,
         pictures: bool = False,
         constants: MatchConstants | None = None,
         progress: Progress = lambda done, total, failed: None,
@@ -102,7 +102,7 @@ class Matcher:
         self.references = references
         for note in _notes(self.engine.bundle, references.matching):
             announce(note)
-        self._looks = Looks.of_queries(self._embedder, local=local, turns=turns, regions=regions, find=find)
+        self._looks = Looks.of_queries(self._embedder, local=local, turns=turns, regions=regions, finder=finder)
         if convention is not None:
             self._looks = Looks.of_branches(self._embedder, find)
         self._constants = constants or MatchConstants.load(self.engine.bundle.matching_file("constants")[0])

@@ -23,6 +23,7 @@ from .parallel import Threads
 from .pipeline import StageTimers
 from .read import BadImage, Image, PixelImage, PixelSet, UndecodableError, stretch_sizes
 from .read.decode import decode_whole
+from .region_finders import FinderName, region_finder
 
 Pixels = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
@@ -53,8 +54,10 @@ class Looks:
         local: bool,
         turns: bool = True,
         regions: int = MOST_REGIONS,
-        find: RegionFinder = find_regions,
+        finder: FinderName | None = None,
     ) -> "Looks":
+        """finder: see ``region_finders``. Raises: MatchError, BundleError where the bundle has none that is wanted."""
+        find = region_finder(finder, embedder.bundle, embedder.precision)
         return cls(embedder.output_for("query"), turns, regions, QUERY_FEATURES if local else 0, find=find)
 
     @classmethod

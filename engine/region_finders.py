@@ -3,11 +3,12 @@
 =========  ===================================================================================================
 classical  rectangles by long straight edges
 trained    the bundle's detector of pasted photographs, which may also be turned, round or have soft edges
-both       what the detector finds, and behind it rectangles that are elsewhere
+both       what the detector finds, and behind it rectangles that are elsewhere; the default where there is a detector
 =========  ===================================================================================================
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 from .bundle import Bundle
@@ -19,7 +20,6 @@ from .match.regions import Pixels, Region, RegionFinder, distinct, find_regions
 from .read import stretch
 
 FinderName = Literal["classical", "trained", "both"]
-DEFAULT_FINDER: FinderName = "classical"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,19 +47,29 @@ class BothFinders:
         return found if len(found) == most else distinct([*found, *self.second(pixels, most)], most)
 
 
-def region_finder(name: FinderName, bundle: Bundle, precision: Precision) -> RegionFinder:
-    """Raises: ValueError for another name; MatchError where the bundle has no detector; BundleError for one that is none."""
+def region_finder(name: FinderName | None, bundle: Bundle, precision: Precision) -> RegionFinder:
+    """name: None for what the bundle has: both ways, or, without a detector, the classical one.
+
+    Raises: ValueError for another name; MatchError where the bundle has no detector; BundleError for one that is none.
+    """
+    name = name or ("classical" if bundle.manifest.detector is None else "both")
     if name not in get_args(FinderName):
         raise ValueError(f"the finder of regions must be one of {', '.join(get_args(FinderName))}, not {name!r}")
     if name == "classical":
         return find_regions
-    file = bundle.detector(precision)
-    if file is None:
+    if bundle.manifest.detector is None:
         raise MatchError(f"{bundle.path}: has no detector, which {name} regions need; use classical ones")
+    trained = _trained_finder(bundle, precision)
+    return trained if name == "trained" else BothFinders(trained, find_regions)
+
+
+@lru_cache(maxsize=4)  # a service asks for it with every query
+def _trained_finder(bundle: Bundle, precision: Precision) -> TrainedFinder:
+    file = bundle.detector(precision)
+    assert file is not None
     network = open_network(file, batch=1)
     try:
         grid_of(network.dimension)
     except ValueError as error:
         raise BundleError(f"{file.path}: {error}") from None
-    trained = TrainedFinder(network)
-    return trained if name == "trained" else BothFinders(trained, find_regions)
+    return TrainedFinder(network)

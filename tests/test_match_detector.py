@@ -154,6 +154,9 @@ def test_the_finder_makes_the_views_of_a_query(tmp_path: Path) -> None:
     assert [r.box for r in trained(query, 3)] == [Box(150, 100, 270, 190), Box(30, 40, 120, 120)]
     assert [r.box for r in both(query, 2)] == [r.box for r in trained(query, 2)]
     assert region_finder("classical", bundle, "int8") is find_regions
+    by_default = region_finder(None, bundle, "int8")
+    assert by_default(query, 3) == both(query, 3) and by_default(query, 3)[:2] == trained(query, 3)
+    assert region_finder(None, Bundle(small_bundle(tmp_path / "without")), "int8") is find_regions
     references = tmp_path / "references"
     references.mkdir()
     (references / "a.jpg").write_bytes(IMAGES[0])

@@ -23,7 +23,7 @@ from ..outputs import EVIDENCE, PAIRS, REPORT, check_output
 from ..published import Rule
 from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Source, open_source
 from ..references import References, references_at
-from ..region_finders import DEFAULT_FINDER, FinderName, region_finder
+from ..region_finders import FinderName, region_finder
 from ..score import read_pairs, write_pairs
 from ..store.atomic import replacing
 from .collection import precision_of
@@ -42,7 +42,10 @@ Evidence = Annotated[
 ]
 Report = Annotated[Path | None, typer.Option(help="Also draw likely copies on an HTML page.", parser=path)]
 Regions = Annotated[
-    FinderName, typer.Option(help="Who finds pasted photographs: straight edges, the bundle's detector, or both.")
+    FinderName | None,
+    typer.Option(
+        help="Who finds pasted photographs: straight edges, the bundle's detector, or both. [default: what it has]"
+    ),
 ]
 Bundle = Annotated[Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)]
 PrecisionOption = Annotated[
@@ -77,7 +80,7 @@ def match(
     evidence: Evidence = None,
     report: Report = None,
     candidates: Annotated[int, typer.Option(min=1, help="References looked at for every query.")] = CANDIDATES,
-    regions: Regions = DEFAULT_FINDER,
+    regions: Regions = None,
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: PrecisionOption = None,
     ids: Ids = "stem",
@@ -123,7 +126,7 @@ def verify(
     output: Annotated[Path, typer.Option("-o", "--output", help="The verified.csv to write, best first.", parser=path)],
     evidence: Evidence = None,
     report: Report = None,
-    regions: Regions = DEFAULT_FINDER,
+    regions: Regions = None,
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: PrecisionOption = None,
     ids: Ids = "stem",
