@@ -88,7 +88,10 @@ def match_score(query: LocalFeatures, reference: LocalFeatures, convention: Conv
 
 
 def log_odds(score: float, convention: Convention = SQUARED) -> float:
-    """The log odds of a copy at a pair's score, the sum over its branches; the rule itself only ranks pairs."""
+    """The log odds of a copy at a pair's score, the sum over its branches.
+
+    The rule itself only ranks pairs. These odds are chosen, not fitted: even at 37 matches (``SQUARED``) or 14 (``PLAIN``).
+    """
     constant, weight = _ODDS[convention]
     return constant + weight * math.log1p(score)
 
