@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .api import Engine
-from .bundle import Bundle
 from .collection import Collection
 from .errors import BadImageError, MatchError
 from .local_recall import LocalRecall
@@ -39,7 +38,7 @@ from .pictures import Looks, Picture, picture_stream
 from .pipeline import chunks_of
 from .published import CONVENTIONS, PublishedMatcher, Rule
 from .read import BadImage, Place, Source
-from .references import References, references_at
+from .references import References, notes_on, references_at
 from .region_finders import FinderName, region_finder
 from .run import Progress
 from .search import nearest_pairs
@@ -100,7 +99,7 @@ class Matcher:
             what = f"mode {mode}" if convention is None else f"rule {rule}"
             raise MatchError(f"{what} needs the references' local features, and these have none")
         self.references = references
-        for note in _notes(self.engine.bundle, references.matching):
+        for note in notes_on(self.engine.bundle, references):
             announce(note)
         self._looks = Looks.of_queries(self._embedder, local=local, turns=turns, regions=regions, finder=finder)
         if convention is not None:
@@ -167,7 +166,7 @@ class Matcher:
         """
         if self._published is not None:
             raise MatchError("pairs are verified by the rule copytrace alone")
-        wanted = self._numbered(source, pairs)
+        wanted = self.references.numbers_of(pairs, source)
         queries = [image for image in source if image.id in wanted]
         stream = picture_stream(self._embedder, queries, self._looks)
         failed = 0
@@ -267,28 +266,6 @@ class Matcher:
         model = self._constants.views if self.mode == "views" else self._constants.verify
         return weigh(query, looks, self.references, model, pictures=self._pictures)
 
-    def _numbered(self, source: Source, pairs: Iterable[tuple[str, str]]) -> dict[str, list[int]]:
-        wanted: dict[str, list[int]] = {}
-        queries = set(source.ids())
-        for query, reference in pairs:
-            number = self.references.number(reference)
-            if query not in queries:
-                raise MatchError(f"the query {query!r} of the pairs is not among the images of {source.name}")
-            if number is None:
-                raise MatchError(
-                    f"the reference {reference!r} of the pairs is not among the references that can be used"
-                )
-            wanted.setdefault(query, []).append(number)
-        return wanted
-
     def _local_recall(self, announce: Callable[[str], None]) -> LocalRecall:
         quantisers = Quantisers.load(self.engine.bundle.matching_file("quantisers")[0])
         return LocalRecall(self.references, quantisers, announce)
-
-
-def _notes(bundle: Bundle, recorded: str | None) -> Iterator[str]:
-    """recorded: the hash of the constants and quantisers that a collection was last added to with."""
-    if "constants" not in bundle.manifest.matching:
-        yield f"{bundle.path}: has no constants of matching; by the default bundle's, probabilities are not calibrated"
-    if recorded not in (None, bundle.matching):
-        yield "constants or quantisers of matching have changed since the collection was last added to: answers may differ"

@@ -1,7 +1,7 @@
 """References made ready to be matched with: made of images and held in memory, or read from a collection as they are needed."""
 
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .alike import MATCHING, OUTPUT, check_alike
+from .bundle import Bundle
 from .bundle_embedder import BundleEmbedder
 from .collection import Collection, Descriptors, is_collection
-from .errors import CollectionError, SourceError
+from .errors import CollectionError, MatchError, SourceError
 from .match.features import LocalFeatures
 from .match.grey import Grey
 from .match.stored import FEATURES, THUMBNAIL, features_from_bytes, thumbnail_from_bytes
@@ -141,6 +142,29 @@ class References:
     def number(self, name: str) -> int | None:
         """The row of an id, None where there is no such reference."""
         return self._numbers.get(name)
+
+    def numbers_of(self, pairs: Iterable[tuple[str, str]], queries: Source) -> dict[str, list[int]]:
+        """Pairs (query id, reference id) -> the numbers of each query's references. Raises: MatchError for ids not there."""
+        wanted: dict[str, list[int]] = {}
+        there = set(queries.ids())
+        for query, reference in pairs:
+            number = self.number(reference)
+            if query not in there:
+                raise MatchError(f"the query {query!r} of the pairs is not among the images of {queries.name}")
+            if number is None:
+                raise MatchError(
+                    f"the reference {reference!r} of the pairs is not among the references that can be used"
+                )
+            wanted.setdefault(query, []).append(number)
+        return wanted
+
+
+def notes_on(bundle: Bundle, references: References) -> Iterator[str]:
+    """What may make answers others than they were when these references were last added to."""
+    if "constants" not in bundle.manifest.matching:
+        yield f"{bundle.path}: has no constants of matching; by the default bundle's, probabilities are not calibrated"
+    if references.matching not in (None, bundle.matching):
+        yield "constants or quantisers of matching have changed since the collection was last added to: answers may differ"
 
 
 def references_at(

@@ -19,7 +19,7 @@ def test_the_shapes_of_swin_b(window: int) -> None:
         trunk = Trunk(backbone, scale, names, average=True)
         network = DescriptorNetwork(trunk, Head(3072, 256)).eval()
         pixels = torch.zeros((2, 224, 224, 3), dtype=torch.uint8)
-        maps = trunk._maps(torch.zeros((2, 3, 224, 224)))
+        maps = trunk.maps(pixels)
     assert names == ("layers.2.blocks.16", "layers.2.blocks.17", "layers.3.blocks.0", "layers.3.blocks.1")
     assert [tuple(x.shape) for x in maps] == [(2, 512, 14, 14), (2, 512, 14, 14), (2, 1024, 7, 7), (2, 1024, 7, 7)]
     assert trunk(pixels).shape == (2, 512 + 512 + 1024 + 1024) and network(pixels).shape == (2, 256)

@@ -288,7 +288,9 @@ def test_killed_while_adding(tmp_path: Path, engine: Engine) -> None:
         process.kill()
         process.wait()
         with Collection.open(path, write=True) as collection:
-            assert collection.check() == [] and before < len(collection)
+            assert collection.check() == [] and min(before + 1, 120) <= len(
+                collection
+            )  # slow to look, and all is there
             kept = collection.ids
         for name in kept[:: max(1, len(kept) // 3)]:
             best = Matcher(path, engine=engine).match([photos / f"{name}.jpg"])[0][0]

@@ -22,7 +22,6 @@ from copytrace.engine.read import Image, open_source
 from copytrace.engine.references import References
 from copytrace.train.match_model import calibration_error, recalibrated
 from copytrace.train.matching import GRID, best_penalties, fit_constants, training_queries
-from copytrace.train.other_shots import other_shot
 
 from conftest import PHOTOS
 
@@ -79,7 +78,7 @@ def test_recalibration_orders_pairs_as_before_and_finds_their_odds() -> None:
     assert (np.argsort(found.logits(pairs)) == np.argsort(model.logits(pairs))).all()
 
 
-def test_other_shots_fit_no_smooth_map_as_copies_do() -> None:
+def test_copies_fit_a_smooth_map_in_perspective_too() -> None:
     pixels = cv2.imread(str(sorted((PHOTOS / "references").glob("*.jpg"))[4]), cv2.IMREAD_COLOR_RGB)
     height, width = pixels.shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
@@ -93,8 +92,7 @@ def test_other_shots_fit_no_smooth_map_as_copies_do() -> None:
         return misfit(local, reference, found)
 
     copies = [off(cv2.warpPerspective(pixels, seen, (width, height))), off(np.ascontiguousarray(pixels[20:, 30:]))]
-    shots = [off(other_shot(pixels, np.random.default_rng(seed))) for seed in range(4)]
-    assert max(copies) < 0.35 < 0.5 < np.median(shots)
+    assert max(copies) < 0.35
 
 
 def test_constants_fitted_on_photographs_tell_copies_and_what_is_the_same_photograph_is_left_out(
@@ -105,7 +103,7 @@ def test_constants_fitted_on_photographs_tell_copies_and_what_is_the_same_photog
         (tmp_path / f"{name}.txt").write_text("".join(f"{path}\n" for path in part))
     sources = [open_source(tmp_path / f"{name}.txt") for name in ("references", "others")]
     queries = list(training_queries(*sources, 45, 0))
-    assert len({query.id for query in queries}) == len(queries) == 15 + 15 + 7 + 7
+    assert len({query.id for query in queries}) == len(queries) == 15 + 15 + 7
     assert sum(query.reference != "" for query in queries) == 8 + 8 + 7
     engine = Engine(threads=1)
     images = [Image(query.id, lambda data=query.jpeg: data) for query in queries]

@@ -326,6 +326,9 @@ def test_a_run_begins_with_the_network_of_another(tmp_path: Path) -> None:
         for run in ("a", "b")
     ]
     np.testing.assert_allclose(rows[1], rows[0], atol=1e-4)
+    assert (
+        Bundle(tmp_path / "b" / "bundle").manifest.origin["settings"]["initial"] == "a"
+    )  # and no path of this machine
     for wrong, said in (("--dimension=16", "has other parts"), ("--plain", "batch norms")):
         result = copytrace(photos, "-o", tmp_path / "c", *small, *words, "--folded", wrong)
         assert result.returncode == 1 and said in result.stderr and "Traceback" not in result.stderr

@@ -2,8 +2,7 @@
 
 Queries are made of photographs and matched with REFERENCES. A third is made by each set of attacks, half of them of REFERENCES
 and half (and everything that is pasted or blended in) of OTHERS. A sixth are photographs of REFERENCES as they are: what they
-find beside themselves are other shots of the same thing, the hardest pairs that are no copies. As there are few with many
-matches, a sixth are stand-ins for such shots (``other_shots``).
+find beside themselves are other shots of the same thing, the hardest pairs that are no copies.
 
 First the penalty of each kind of view, by micro-AP of the best view. Then the two models of a pair, on all pairs that are
 looked at. As the hardest are more frequent among these than in use, the odds are calibrated again on attacked queries alone.
@@ -15,7 +14,6 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,13 +25,12 @@ from copytrace.engine.pictures import Looks, Picture, picture_stream
 from copytrace.engine.read import Image, Source, open_source
 from copytrace.engine.references import References
 
-from .attack_set import Query, load, make_queries
+from .attack_set import Query, make_queries
 from .match_model import calibration_error, fit, recalibrated
 from .matching_files import save_fitted
-from .other_shots import other_shot
 
-AS_IT_IS, OTHER_SHOT = "as it is", "other shot"
-"""What the ids of queries begin with that are photographs as they are, or stand-ins for other shots."""
+AS_IT_IS = "as it is"
+"""What the ids of queries begin with that are photographs as they are."""
 GRID = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 TOLERANCE = 0.004
 _NOTHING = PairModel((0.0,) * len(TERMS))
@@ -42,16 +39,13 @@ _SAME_CORRELATION, _SAME_MISFIT = 0.85, 0.4
 
 
 def training_queries(references: Source, others: Source, count: int, seed: int) -> Iterator[Query]:
-    """About ``count`` queries, see above. A photograph as it is has its own id as its reference, another shot has none."""
+    """About ``count`` queries, see above. A photograph as it is has its own id as its reference."""
     for attacks in ("isc2021", "wide"):
         for query in make_queries(references, count // 3, seed, others, attacks):
             yield replace(query, id=f"{attacks} {query.id}")
     order = np.random.default_rng([seed, 2]).permutation(len(references))[: count // 6]
     for image in (references[int(place)] for place in order):
         yield Query(f"{AS_IT_IS} {image.id}", image.read(), image.id, "none", None, [])
-        pixels = other_shot(load(image), np.random.default_rng([seed, 3, *image.id.encode()]))
-        jpeg = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-        yield Query(f"{OTHER_SHOT} {image.id}", jpeg.tobytes(), "", "other shot", None, [])
 
 
 def best_penalties(
@@ -100,7 +94,7 @@ class KnownPairs:
     @classmethod
     def of(cls, matcher: Matcher, pictures: Sequence[Picture], right: Mapping[str, str]) -> "KnownPairs":
         """All but those that would be called wrong though nothing tells them from copies: photographs of the references that
-        are parts of one another, and stand-ins for other shots that show no parallax."""
+        are parts of one another."""
         rows = [
             (look.features, matcher.references.ids[look.reference] == right[picture.id], _is_attacked(picture))
             for picture, found in matcher.looks(pictures)
@@ -117,7 +111,7 @@ class KnownPairs:
 
 
 def _is_attacked(picture: Picture) -> bool:
-    return not picture.id.startswith((AS_IT_IS, OTHER_SHOT))
+    return not picture.id.startswith(AS_IT_IS)
 
 
 def _same_photograph(pair: PairFeatures) -> bool:

@@ -182,9 +182,10 @@ def bundle_of(folder: Path) -> Bundle:
 
 
 def origin(settings: Settings, roots: Sequence[Path], photographs: int) -> dict[str, Any]:
-    """Where a bundle's weights come from."""
+    """Where a bundle's weights come from: of files and folders the names alone, for a bundle goes to other machines."""
+    names = {name: Path(getattr(settings, name)).name for name in ("weights", "initial", "pairs")}
     return {
         "made_by": "copytrace train",
-        "settings": settings.to_dict(),
+        "settings": settings.to_dict() | names,
         "photographs": f"{photographs} of {', '.join(root.name for root in roots)}",
     }

@@ -40,7 +40,7 @@ def load_weights_file(backbone: nn.Module, path: Path) -> None:
         if name in state and state[name].shape != value.shape
     ]
     wrong = {
-        "unknown": [name for name in state if name not in wanted],
+        "unknown": [name for name in state if name not in wanted and not _DERIVED.search(name)],
         "missing": [name for name in wanted if name not in state],
         "of another shape": shapes,
     }
