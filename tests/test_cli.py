@@ -112,7 +112,8 @@ def test_the_report_says_what_it_is_made_of(files: Path, tmp_path: Path) -> None
     given = ["--report", page, "--queries", PHOTOS / "queries", "--descriptors", files / "q.h5"]
     result = run("evaluate", pairs, truth, *given, "--descriptors", files / "r.h5", "--json")
     assert result.stderr == "" and "missing_pictures" not in json.loads(result.stdout)
-    for text in (Bundle().manifest.name, Bundle().recipe[:12], "int8", "method1, projected", str(pairs), str(truth)):
+    method = f"method{Bundle().normalisation().method}"
+    for text in (Bundle().manifest.name, Bundle().recipe[:12], "int8", f"{method}, projected", str(pairs), str(truth)):
         assert text in page.read_text()
     result = run("evaluate", pairs, truth, *given, "--id", "path", "--json")
     missing = json.loads(result.stdout)["missing_pictures"]
