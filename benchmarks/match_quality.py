@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 
 from copytrace.engine import Engine, Matched, Scored, ScoredPairs, score_pairs
-from copytrace.engine.match.aligned import to_jpeg
 from copytrace.engine.match.features import ROW_BYTES
 from copytrace.engine.match.recall import memory_bytes, most_voted
 from copytrace.engine.match.verify import Verifier
@@ -148,7 +147,7 @@ def reference_bytes(step: Step, references: References) -> float:
     if step.mode != "views" or step.rule != "copytrace":
         rows = sum(map(len, references.features))
         total += rows * ROW_BYTES / len(references)
-        total += float(np.mean([len(to_jpeg(grey)) for grey in references.thumbnails[::20]]))
+        total += float(np.mean([grey.nbytes for grey in references.thumbnails]))
         total += memory_bytes(rows) / len(references) if step.mode == "full" or step.rule != "copytrace" else 0.0
     return total
 
