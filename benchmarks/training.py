@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from copytrace.train.backbones import LITE0, create_backbone
-from copytrace.train.folded import FoldedTrunk, bfloat16_is_fast
-from copytrace.train.model import Trunk
+from copytrace.train.models.backbones import LITE0, create_backbone
+from copytrace.train.models.folded import FoldedTrunk, bfloat16_is_fast
+from copytrace.train.models.network import Trunk
 from copytrace.train.settings import TAPS
 
 from .harness import Ratio, interleave, ratio

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from copytrace.engine import CopytraceError
-from copytrace.train.backbones import create_backbone
-from copytrace.train.blocks import last_blocks
-from copytrace.train.model import DescriptorNetwork, Head, Trunk
-from copytrace.train.recipe import build_network
+from copytrace.train.models.backbones import create_backbone
+from copytrace.train.models.blocks import last_blocks
+from copytrace.train.models.build import build_network
+from copytrace.train.models.network import DescriptorNetwork, Head, Trunk
 from copytrace.train.settings import Settings
 
 

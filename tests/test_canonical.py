@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from copytrace.export.canonical import make_canonical
 from copytrace.export.onnx import export_onnx
-from copytrace.train.model import PixelScale, Trunk
+from copytrace.train.models.network import PixelScale, Trunk
 
 PROGRAM = """
 import sys

@@ -10,8 +10,8 @@ import torch
 
 from copytrace.engine import BadImageError, CopytraceError, Engine, ResumeError, SourceError
 from copytrace.engine.read import decode
-from copytrace.train.backbones import create_backbone
 from copytrace.train.labelled_pairs import LabelledPairs, PairBatches
+from copytrace.train.models.backbones import create_backbone
 from copytrace.train.run import run
 from copytrace.train.settings import Settings
 

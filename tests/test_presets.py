@@ -8,8 +8,8 @@ import torch
 from typer.testing import CliRunner
 
 from copytrace.engine import CopytraceError, Engine
-from copytrace.train.backbones import create_backbone
 from copytrace.train.drip import Drip
+from copytrace.train.models.backbones import create_backbone
 from copytrace.train.presets import PRESETS, with_preset
 from copytrace.train.settings import Settings
 from copytrace.train.verbs.train import app

@@ -17,8 +17,8 @@ import pytest
 
 from copytrace.engine import Bundle, Engine, ResumeError, StoreError, open_descriptors
 from copytrace.train.checkpoint import load_checkpoint, save_checkpoint
-from copytrace.train.model import Head
-from copytrace.train.projection import fit_pca
+from copytrace.train.models.network import Head
+from copytrace.train.models.projection import fit_pca
 from copytrace.train.trained import trained_network
 
 from conftest import PHOTOS

@@ -14,11 +14,11 @@ from copytrace.train.arcface import ArcFace, arcface_logits, memory_bytes
 from copytrace.train.batches import FeatureBatches, in_batches, places_of_step
 from copytrace.train.contrastive import info_nce, koleo, same_picture
 from copytrace.train.drip import Drip, centre, rebuild_centres
-from copytrace.train.model import DescriptorNetwork, Head, PixelScale, Trunk
+from copytrace.train.models.network import DescriptorNetwork, Head, PixelScale, Trunk
+from copytrace.train.models.projection import learned_whitening
 from copytrace.train.objective import ArcFaceObjective, ContrastiveObjective, mix
 from copytrace.train.optimisers import Optimisers
 from copytrace.train.photographs import Photographs, attacked_view
-from copytrace.train.projection import learned_whitening
 from copytrace.train.schedule import MeanPlateau, Progressive, warmup_cosine
 from copytrace.train.settings import Settings
 from copytrace.train.validation import folder_pair, held_back

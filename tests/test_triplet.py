@@ -9,7 +9,7 @@ import torch
 from copytrace.engine import CopytraceError
 from copytrace.train.batches import FeatureBatches
 from copytrace.train.loop import Task, Trainer
-from copytrace.train.model import Head
+from copytrace.train.models.network import Head
 from copytrace.train.objective import TripletObjective
 from copytrace.train.optimisers import Optimisers
 from copytrace.train.run_log import RunLog

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from copytrace.engine import CopytraceError
-from copytrace.train.backbones import create_backbone
-from copytrace.train.weights import load_weights_file, timm_names
+from copytrace.train.models.backbones import create_backbone
+from copytrace.train.models.weights import load_weights_file, timm_names
 
 
 def parts(*modules: str) -> list[str]:

@@ -6,9 +6,9 @@ from onnx import numpy_helper
 
 from copytrace.engine import Bundle
 
-from .backbones import create_backbone
-from .model import DescriptorNetwork, Head
-from .recipe import make_trunk
+from .models.backbones import create_backbone
+from .models.build import make_trunk
+from .models.network import DescriptorNetwork, Head
 from .settings import Settings
 
 

@@ -15,10 +15,10 @@ from copytrace.engine.bundle_embedder import BundleEmbedder
 
 from .batches import FeatureBatches
 from .features import run_embedder
-from .model import Head
+from .models.network import Head
+from .models.projection import learned_whitening
 from .objective import ContrastiveObjective
 from .photographs import Photographs, attacked_picture, spread
-from .projection import learned_whitening
 from .settings import AttackSet
 
 Float32 = NDArray[np.float32]

@@ -20,9 +20,9 @@ from copytrace.export.int8 import quantize_int8
 from copytrace.export.onnx import check_parity, cosines, export_onnx, run_onnx
 
 from .features import run_network
-from .model import PixelScale
+from .models.network import PixelScale
+from .models.projection import fit_pca, identity_projection
 from .photographs import Photographs, clean_view, spread
-from .projection import fit_pca, identity_projection
 from .validation import ValidationSet
 
 Float32 = NDArray[np.float32]

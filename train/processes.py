@@ -11,14 +11,10 @@ def rank_and_world() -> tuple[int, int]:
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
-def has_gpu() -> bool:
-    return torch.cuda.is_available()
-
-
 def start_processes() -> torch.device:
     """The device of this process; joins the group when ``torchrun`` started it."""
     device = torch.device("cpu")
-    if has_gpu():
+    if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
     if rank_and_world()[1] > 1 and not dist.is_initialized():

@@ -21,8 +21,8 @@ from copytrace.export.bundle import BundleParts, NetworkParts, parts_of, write_b
 from .ensemble import learn_projection, view_embeddings
 from .features import run_embedder
 from .finish import BANK_ROWS, CONSTANTS, DIMENSION, FIT_PHOTOS, fitted, tune
+from .models.projection import identity_projection
 from .photographs import Photographs, spread
-from .projection import identity_projection
 from .validation import folder_pair
 
 Float32 = NDArray[np.float32]

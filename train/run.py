@@ -13,10 +13,11 @@ from copytrace.engine.store.atomic import reason, replacing
 from .finish import DIMENSION, make_bundle
 from .labelled_pairs import LabelledPairs
 from .loop import CHECKPOINT, Trainer
-from .model import DescriptorNetwork
+from .models.build import build_network, exportable
+from .models.network import DescriptorNetwork
 from .photographs import Photographs
 from .processes import rank_and_world
-from .recipe import build_network, exportable, frozen_task, whole_task
+from .recipe import frozen_task, whole_task
 from .run_log import RunLog, save_batch_picture
 from .settings import Settings
 from .trained import begin_with, continuing

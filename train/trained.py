@@ -8,10 +8,10 @@ from copytrace.engine import CopytraceError
 
 from .average import WeightAverage
 from .checkpoint import load_checkpoint
-from .folded import FoldedTrunk
 from .loop import CHECKPOINT
-from .model import DescriptorNetwork
-from .recipe import build_network, exportable
+from .models.build import build_network, exportable
+from .models.folded import FoldedTrunk
+from .models.network import DescriptorNetwork
 from .settings import Settings
 
 

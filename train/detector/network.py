@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from copytrace.engine.match.detector import VALUES
 
-from ..folded import FoldedTrunk
-from ..model import Trunk
+from ..models.folded import FoldedTrunk
+from ..models.network import Trunk
 
 TAPS = ("blocks.2.1.bn2", "blocks.4.2.bn2")
 """Maps of stride 8 and 16, behind their depthwise convolutions."""

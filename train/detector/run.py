@@ -11,13 +11,13 @@ from torch.utils.data import Dataset
 
 from copytrace.engine import CopytraceError, SourceError
 
-from ..backbones import LITE0, create_backbone
 from ..batches import places_of_step
-from ..folded import FoldedTrunk, bfloat16_is_fast
 from ..loop import Task, Trainer
+from ..models.backbones import LITE0, create_backbone
+from ..models.build import make_trunk
+from ..models.folded import FoldedTrunk, bfloat16_is_fast
 from ..photographs import Photographs
-from ..processes import has_gpu, rank_and_world
-from ..recipe import make_trunk
+from ..processes import rank_and_world
 from ..run import MOST_HELD_BACK, Say, claim, origin
 from ..run_log import RunLog
 from ..settings import Settings
@@ -89,7 +89,7 @@ def exportable(network: DetectorNetwork) -> DetectorNetwork:
 
 def detector_settings(**given: object) -> Settings:
     """Those of a run; what a detector has no use for is as it always is."""
-    fixed = {"backbone": LITE0, "taps": TAPS, "dimension": 0, "power": 2.0, "folded": not has_gpu()}
+    fixed = {"backbone": LITE0, "taps": TAPS, "dimension": 0, "power": 2.0, "folded": not torch.cuda.is_available()}
     return Settings(**fixed | given)
 
 

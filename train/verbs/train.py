@@ -84,8 +84,10 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Train a model on photographs and make a bundle of it."""
-    from ..processes import has_gpu, rank_and_world
-    from ..recipe import fast_step_fits
+    import torch
+
+    from ..models.build import fast_step_fits
+    from ..processes import rank_and_world
     from ..run import BUNDLE
     from ..run import run as train
 
@@ -95,7 +97,7 @@ def run(
     if options["taps"] is None:
         options["taps"] = () if options["last_blocks"] else TAPS.get(options["backbone"], ())
     if options["frozen"] is None:
-        options["frozen"] = rank_and_world()[1] == 1 and not has_gpu()
+        options["frozen"] = rank_and_world()[1] == 1 and not torch.cuda.is_available()
     if options["attacks"] is None:
         options["attacks"] = "isc2021" if options["frozen"] else "both"
     if options["folded"] is None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from copytrace.engine import CopytraceError
 
-from .model import DescriptorNetwork, PixelScale, Trunk
+from .network import DescriptorNetwork, PixelScale, Trunk
 from .torchvision_compat import declare_missing_operators
 from .weights import load_weights_file
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import _kernels
-from .model import Trunk
+from .. import _kernels
+from .network import Trunk
 
 _LANES = 16  # channels come in multiples of it
 
