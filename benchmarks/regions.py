@@ -16,9 +16,9 @@ import numpy as np
 from copytrace.engine import DEFAULT_BUNDLE, Bundle
 from copytrace.engine.match.regions import MOST_REGIONS, Box, RegionFinder
 from copytrace.engine.region_finders import region_finder
+from copytrace.train.data.photographs import Photographs
 from copytrace.train.detector.measure import Found, measure
 from copytrace.train.detector.scenes import KINDS, Scene, make_scene
-from copytrace.train.photographs import Photographs
 
 from .evaluation import line
 

@@ -10,7 +10,7 @@ import torch
 
 from copytrace.engine import BadImageError, CopytraceError, Engine, ResumeError, SourceError
 from copytrace.engine.read import decode
-from copytrace.train.labelled_pairs import LabelledPairs, PairBatches
+from copytrace.train.data.labelled_pairs import LabelledPairs, PairBatches
 from copytrace.train.models.backbones import create_backbone
 from copytrace.train.run import run
 from copytrace.train.settings import Settings

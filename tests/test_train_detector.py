@@ -14,6 +14,7 @@ from copytrace.engine.match.regions import Box, Region  # noqa: E402
 from copytrace.engine.region_finders import region_finder  # noqa: E402
 from copytrace.train.attacks import Draw  # noqa: E402
 from copytrace.train.attacks.paste import collage, collage_and_cells, lay_photograph  # noqa: E402
+from copytrace.train.data.photographs import Photographs  # noqa: E402
 from copytrace.train.detector import run as detector_run  # noqa: E402
 from copytrace.train.detector import scene_files  # noqa: E402
 from copytrace.train.detector.finish import add_detector  # noqa: E402
@@ -22,7 +23,6 @@ from copytrace.train.detector.objective import box_loss, centre_loss, overlap, p
 from copytrace.train.detector.run import SceneBatches, detector_settings, train  # noqa: E402
 from copytrace.train.detector.scene_files import SceneFiles, padded  # noqa: E402
 from copytrace.train.detector.scenes import Scene, make_scene  # noqa: E402
-from copytrace.train.photographs import Photographs  # noqa: E402
 
 from bundle_files import small_bundle  # noqa: E402
 from conftest import PHOTOS  # noqa: E402

@@ -11,17 +11,19 @@ from torch.nn import functional
 from copytrace.engine import SourceError
 from copytrace.train import arcface as arcface_module
 from copytrace.train.arcface import ArcFace, arcface_logits, memory_bytes
-from copytrace.train.batches import FeatureBatches, in_batches, places_of_step
 from copytrace.train.contrastive import info_nce, koleo, same_picture
+from copytrace.train.data.batches import FeatureBatches, in_batches, places_of_step
+from copytrace.train.data.photographs import Photographs
+from copytrace.train.data.progressive import Progressive
+from copytrace.train.data.validation import folder_pair, held_back
+from copytrace.train.data.views import attacked_view
 from copytrace.train.drip import Drip, centre, rebuild_centres
 from copytrace.train.models.network import DescriptorNetwork, Head, PixelScale, Trunk
 from copytrace.train.models.projection import learned_whitening
 from copytrace.train.objective import ArcFaceObjective, ContrastiveObjective, mix
 from copytrace.train.optimisers import Optimisers
-from copytrace.train.photographs import Photographs, attacked_view
-from copytrace.train.schedule import MeanPlateau, Progressive, warmup_cosine
+from copytrace.train.schedule import MeanPlateau, warmup_cosine
 from copytrace.train.settings import Settings
-from copytrace.train.validation import folder_pair, held_back
 
 from conftest import PHOTOS
 

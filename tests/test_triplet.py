@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from copytrace.engine import CopytraceError
-from copytrace.train.batches import FeatureBatches
+from copytrace.train.data.batches import FeatureBatches
 from copytrace.train.loop import Task, Trainer
 from copytrace.train.models.network import Head
 from copytrace.train.objective import TripletObjective

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from copytrace.engine import SourceError, StoreError
-from copytrace.train.validation import folder_pair
+from copytrace.train.data.validation import folder_pair
 from copytrace.train.validation_sets import held_back_for
 from copytrace.train.validation_sets.build import KINDS, SIZES, Size, make_set
 from copytrace.train.validation_sets.edit import CHAIN, Chance

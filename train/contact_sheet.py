@@ -12,10 +12,10 @@ import numpy as np
 
 from copytrace.engine.read import Image
 
-from .attack_set import load
 from .attacks import Draw, Pixels
 from .attacks.overlay import write
 from .attacks.wide import ATTACKS
+from .data.pictures import load
 
 INTENSITIES = (0.1, 0.5, 1.0)
 CELL = 120

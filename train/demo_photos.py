@@ -14,8 +14,8 @@ from pathlib import Path
 
 from copytrace.engine.read import open_source
 
-from .attack_set import make_queries
-from .query_set import write_set
+from .data.attack_set import make_queries
+from .data.query_set import write_set
 
 REPOSITORY = "alexeygrigorev/clothing-dataset"
 REFERENCES, DISTRACTORS, QUERIES = 200, 100, 140

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from copytrace.engine import CopytraceError
 from copytrace.engine.bundle_embedder import BundleEmbedder
 
-from .batches import FeatureBatches
-from .features import run_embedder
+from .data.batches import FeatureBatches
+from .data.features import run_embedder
+from .data.photographs import Photographs, spread
+from .data.views import attacked_picture
 from .models.network import Head
 from .models.projection import learned_whitening
 from .objective import ContrastiveObjective
-from .photographs import Photographs, attacked_picture, spread
 from .settings import AttackSet
 
 Float32 = NDArray[np.float32]

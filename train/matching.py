@@ -25,7 +25,7 @@ from copytrace.engine.pictures import Looks, Picture, picture_stream
 from copytrace.engine.read import Image, Source, open_source
 from copytrace.engine.references import References
 
-from .attack_set import Query, make_queries
+from .data.attack_set import Query, make_queries
 from .match_model import calibration_error, fit, recalibrated
 from .matching_files import save_fitted
 

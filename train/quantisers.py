@@ -16,7 +16,7 @@ from copytrace.engine.match.features import DESCRIPTOR, REFERENCE_FEATURES, extr
 from copytrace.engine.match.recall import PRODUCT_BYTES, Quantisers
 from copytrace.engine.read import Source, open_source
 
-from .attack_set import load
+from .data.pictures import load
 from .matching_files import save_fitted
 
 ITERATIONS = 12

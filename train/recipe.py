@@ -16,19 +16,20 @@ from copytrace.engine.store.atomic import reason, replacing
 from copytrace.export.onnx import export_onnx
 
 from .arcface import ArcFace
-from .batches import FeatureBatches, PixelBatches, in_batches
+from .data.batches import FeatureBatches, PixelBatches, in_batches
+from .data.features import LARGEST, cached_features, run_network
+from .data.labelled_pairs import LabelledPairs, PairBatches
+from .data.photographs import Photographs, spread
+from .data.progressive import Progressive
+from .data.validation import ValidationSet
+from .data.views import photograph_views
 from .drip import CENTRE_VIEWS
-from .features import LARGEST, cached_features, photograph_views, run_network
-from .labelled_pairs import LabelledPairs, PairBatches
 from .loop import Task
 from .models.network import DescriptorNetwork, Head
 from .models.projection import learned_whitening
 from .objective import ArcFaceObjective, ContrastiveObjective, TripletObjective
-from .photographs import Photographs, spread
 from .processes import rank_and_world
-from .schedule import Progressive
 from .settings import Settings
-from .validation import ValidationSet
 
 Say = Callable[[str], None]
 

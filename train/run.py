@@ -10,18 +10,18 @@ from copytrace.engine import Bundle, BundleError, CopytraceError, ResumeError, S
 from copytrace.engine.read import describe_ignored
 from copytrace.engine.store.atomic import reason, replacing
 
+from .data.labelled_pairs import LabelledPairs
+from .data.photographs import Photographs
+from .data.validation import ValidationSet, folder_pair, held_back
 from .finish import DIMENSION, make_bundle
-from .labelled_pairs import LabelledPairs
 from .loop import CHECKPOINT, Trainer
 from .models.build import build_network, exportable
 from .models.network import DescriptorNetwork
-from .photographs import Photographs
 from .processes import rank_and_world
 from .recipe import frozen_task, whole_task
 from .run_log import RunLog, save_batch_picture
 from .settings import Settings
 from .trained import begin_with, continuing
-from .validation import ValidationSet, folder_pair, held_back
 
 MOST_HELD_BACK = 4000
 BUNDLE, FEATURES = "bundle", "features"

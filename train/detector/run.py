@@ -11,12 +11,12 @@ from torch.utils.data import Dataset
 
 from copytrace.engine import CopytraceError, SourceError
 
-from ..batches import places_of_step
+from ..data.batches import places_of_step
+from ..data.photographs import Photographs
 from ..loop import Task, Trainer
 from ..models.backbones import LITE0, create_backbone
 from ..models.build import make_trunk
 from ..models.folded import FoldedTrunk, bfloat16_is_fast
-from ..photographs import Photographs
 from ..processes import rank_and_world
 from ..run import MOST_HELD_BACK, Say, claim, origin
 from ..run_log import RunLog

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from copytrace.engine import ResumeError, StoreError
 from copytrace.engine.store.atomic import reason, replacing
 
-from ..photographs import Photographs
+from ..data.photographs import Photographs
 from .scenes import MOST_BOXES, Scene, make_scene
 
 SHARD = 250

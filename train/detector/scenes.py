@@ -12,7 +12,8 @@ from copytrace.engine.read import stretch
 
 from ..attacks import Draw, Pixels, frame, screens, wide
 from ..attacks.paste import collage_and_cells, ground, lay_photograph
-from ..photographs import QUALITIES, Photographs
+from ..data.photographs import Photographs
+from ..data.views import QUALITIES
 
 MOST_BOXES = 9
 LEAST_AREA, LARGEST_AREA = 0.015, 0.9  # of the picture; what is smaller or larger is no region

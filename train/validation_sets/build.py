@@ -13,8 +13,8 @@ from copytrace.engine.parallel import map_ordered
 from copytrace.engine.read import Image, open_source
 from copytrace.engine.threads import cpu_count
 
-from ..attack_set import LONGEST_SIDE, load
-from ..query_set import Query, write_set
+from ..data.pictures import LONGEST_SIDE, load
+from ..data.query_set import Query, write_set
 from .edit import CHAIN, Chance, Classes, Kind, Pixels
 from .held_back import held_back_for
 from .odd import ODD

@@ -29,8 +29,8 @@ def attack(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Make edited queries with ground truth from any images, to measure and calibrate on."""
-    from ..attack_set import make_queries
-    from ..query_set import write_set
+    from ..data.attack_set import make_queries
+    from ..data.query_set import write_set
 
     start = time.perf_counter()
     images = open_source(source)

@@ -1,6 +1,6 @@
 """The full-size originals of the training photographs, out of clones of the repositories they come from, into one tar.
 
-    python -m copytrace.train.originals sources.csv CLONES -o photos.tar
+    python -m copytrace.train.data.originals sources.csv CLONES -o photos.tar
 
 sources.csv: name, repository (owner/name), path and commit of every photograph. CLONES holds the clones, each in a folder of
 the repository's name. Photographs are reduced until their shorter side is 296 pixels; EXIF orientation is applied.

@@ -11,7 +11,8 @@ from copytrace.engine import BadImageError, Evaluation, GroundTruth, ScoredPairs
 from copytrace.engine.read import Image, UndecodableError, decode, open_source
 from copytrace.engine.search import Pairs, id_ranks, nearest_pairs
 
-from .photographs import Photographs, attacked_view, clean_view
+from .photographs import Photographs
+from .views import attacked_view, clean_view
 
 NEIGHBOURS = 20
 """Pairs kept per query; the metric itself keeps ten per query in all."""

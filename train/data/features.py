@@ -18,31 +18,16 @@ from copytrace.engine.read import PixelImage
 from copytrace.engine.store.atomic import flush, reason
 from copytrace.engine.threads import cpu_count
 
+from ..settings import AttackSet
 from .batches import in_batches
-from .photographs import Photographs, attacked_view, clean_view
-from .settings import AttackSet
+from .photographs import Photographs
+from .views import photograph_views
 
 _FLUSH_PHOTOGRAPHS = 512
 LARGEST = 65504.0  # of float16
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
-
-
-def photograph_views(
-    photographs: Photographs,
-    place: int,
-    views: int,
-    size: int,
-    seed: int,
-    attacks: AttackSet = "isc2021",
-) -> Pixels:
-    """The photograph itself and ``views - 1`` attacked ones, uint8 [views, size, size, 3]; the same for the same seed."""
-    made = [clean_view(photographs, place, size)[1]]
-    for view in range(1, views):
-        rng = np.random.default_rng([seed, place, view])
-        made.append(attacked_view(photographs, place, size, rng, 1.0, attacks)[1])
-    return np.stack(made)
 
 
 def run_network(network: OrtNetwork, pictures: Iterator[Pixels]) -> NDArray[np.float32]:

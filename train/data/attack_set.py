@@ -9,36 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-from copytrace.engine import BadImageError
 from copytrace.engine.parallel import map_ordered
-from copytrace.engine.read import DEFAULT_PIXEL_LIMIT, Image, Source, UndecodableError
-from copytrace.engine.read.decode import decode_full
+from copytrace.engine.read import Source
 from copytrace.engine.threads import cpu_count
 
-from .attacks import CLASSES, Draw, Pixels, attack_class, wide
+from ..attacks import CLASSES, Draw, Pixels, attack_class, wide
+from ..settings import AttackSet
+from .pictures import load
 from .query_set import Query
-from .settings import AttackSet
 
-LONGEST_SIDE = 512
 QUALITIES = (30, 90)
 INTENSITIES = (0.2, 1.0)
 _SETS = {"isc2021": (CLASSES, attack_class), "wide": (tuple(wide.MIXTURE), wide.attack_class)}
-
-
-def load(image: Image, longest: int = LONGEST_SIDE) -> Pixels:
-    """An image as uint8 RGB [H, W, 3], its longer side at most ``longest``.
-
-    Raises: BadImageError.
-    """
-    try:
-        pixels = decode_full(image.read(), longest // 2, DEFAULT_PIXEL_LIMIT)
-    except (UndecodableError, OSError) as error:
-        raise BadImageError(f"{image.id}: {error}") from None
-    factor = longest / max(pixels.shape[:2])
-    if factor >= 1.0:
-        return pixels
-    height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def make_queries(

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .photographs import Photographs, attacked_view, clean_view
-from .schedule import Progressive
-from .settings import AttackSet
+from ..settings import AttackSet
+from .photographs import Photographs
+from .progressive import Progressive
+from .views import attacked_view, clean_view
 
 T = TypeVar("T")
 

@@ -1,93 +1,20 @@
-"""Photographs to train on, from several folders, tar shards or lists, and the attacked views made of them."""
-
-import random
-from collections import Counter
-from collections.abc import Sequence
-from copy import copy
-from pathlib import Path
+"""Views of photographs: as they are, and attacked."""
 
 import cv2
 import numpy as np
 
-from copytrace.engine import BadImageError
-from copytrace.engine.read import Image, open_source, stretch
+from copytrace.engine.read import stretch
 
-from .attack_set import LONGEST_SIDE, load
-from .attacks import CLASSES, Draw, Pixels, attack_chain, attack_class, random_chain, wide
-from .settings import AttackSet
+from ..attacks import CLASSES, Draw, Pixels, attack_chain, attack_class, random_chain, wide
+from ..settings import AttackSet
+from .photographs import Photographs
+from .pictures import LONGEST_SIDE
 
 CHAIN_SHARE = 0.3  # of the views get a random chain, the others one of the classes
 _DRAWN = (*CLASSES, "pasted", "chain")  # the hardest twice as often
 QUALITIES = (30, 90)  # of the JPEG that every attacked view passes through
 ATTACKED_SIDE = 1.6  # the wide set's photographs are no larger on their shorter side, in sides of the view made of them
 SAVED_SHARE = 0.8  # of the wide set's views that pass through a JPEG in the end
-
-
-class Photographs:
-    """Photographs of several roots in an order mixed by ``seed``; a photograph's place in it is its class in training.
-
-    roots: folders, uncompressed tars or text files of paths. Two roots may use the same ids.
-    Attributes: ``ignored``, how many files of which kind are not images.
-    Raises: SourceError.
-    """
-
-    def __init__(self, roots: Sequence[Path], seed: int = 0) -> None:
-        sources = [open_source(root) for root in roots]
-        self._images = [(source, i) for source in sources for i in range(len(source))]
-        random.Random(seed).shuffle(self._images)
-        self._fingerprints = [source.names() for source in sources]
-        self.ignored = sum((Counter(source.ignored) for source in sources), Counter())
-        self.unreadable: set[int] = set()
-        self._latest: tuple[int, tuple[int, Pixels]] | None = None
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def split(self, last: int) -> tuple["Photographs", "Photographs"]:
-        """All but the last photographs, and the last ones."""
-        parts = copy(self), copy(self)
-        cut = len(self) - last
-        for part, images in zip(parts, (self._images[:cut], self._images[cut:]), strict=True):
-            part._images, part.unreadable, part._latest = images, set(), None
-        return parts
-
-    def fingerprint(self) -> str:
-        """Changes with the ids and file names of any root."""
-        return "-".join(text[:16] for text in self._fingerprints)
-
-    def id(self, place: int) -> str:
-        return self._image(place).id
-
-    def load(self, place: int) -> tuple[int, Pixels]:
-        """The photograph at ``place``, uint8 RGB, its longer side at most 512; or, where it cannot be read, the next that can
-        be. The latest one is kept, as a photograph's views are made one after the other; leave it as it is.
-
-        Returns: (the place it was found at, pixels). Raises: BadImageError when there is none at all.
-        """
-        latest = self._latest
-        if latest is None or latest[0] != place:
-            latest = self._latest = place, self.load_once(place)
-        return latest[1]
-
-    def load_once(self, place: int) -> tuple[int, Pixels]:
-        """As :meth:`load`, and not kept."""
-        for candidate in range(place, place + len(self)):
-            candidate %= len(self)
-            if candidate not in self.unreadable:
-                try:
-                    return candidate, load(self._image(candidate), LONGEST_SIDE)
-                except BadImageError:
-                    self.unreadable.add(candidate)
-        raise BadImageError("none of the photographs can be read")
-
-    def _image(self, place: int) -> Image:
-        source, index = self._images[place]
-        return source[index]
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """``wanted`` places spread evenly over ``count``."""
-    return np.linspace(0, count - 1, min(count, wanted)).round().astype(int).tolist()
 
 
 def clean_view(photographs: Photographs, place: int, size: int) -> tuple[int, Pixels]:
@@ -122,7 +49,7 @@ def attacked_picture(
     """(place, pixels [H, W, 3]) of a photograph after attacks, saved as JPEG; as large as views of ``size`` need it.
 
     intensity: the most that may be drawn, 0 to 1. attacks: ``isc2021``, one of the ten classes or a random chain, most
-    draws near ``intensity``; ``wide``, the mixture of :mod:`.attacks.wide`, every attack with a strength of its own; ``both``,
+    draws near ``intensity``; ``wide``, the mixture of :mod:`..attacks.wide`, every attack with a strength of its own; ``both``,
     one of the two by a coin. What is laid under or over it are other photographs of the collection.
     """
     place, pixels = photographs.load(place)
@@ -147,6 +74,22 @@ def attacked_picture(
     else:
         pixels, _ = attack_class(pixels, draw, _DRAWN[int(rng.integers(len(_DRAWN)))])
     return place, _through_jpeg(pixels, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1)))
+
+
+def photograph_views(
+    photographs: Photographs,
+    place: int,
+    views: int,
+    size: int,
+    seed: int,
+    attacks: AttackSet = "isc2021",
+) -> Pixels:
+    """The photograph itself and ``views - 1`` attacked ones, uint8 [views, size, size, 3]; the same for the same seed."""
+    made = [clean_view(photographs, place, size)[1]]
+    for view in range(1, views):
+        rng = np.random.default_rng([seed, place, view])
+        made.append(attacked_view(photographs, place, size, rng, 1.0, attacks)[1])
+    return np.stack(made)
 
 
 def _small(pixels: Pixels, size: int) -> Pixels:
