@@ -1,6 +1,8 @@
 """Training: heads and losses against plain formulas, drip training, schedules, the loop, and the verbs."""
 
+import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +11,21 @@ import torch
 from torch.nn import functional
 
 from copytrace.engine import SourceError
-from copytrace.train import arcface as arcface_module
-from copytrace.train.arcface import ArcFace, arcface_logits, memory_bytes
-from copytrace.train.contrastive import info_nce, koleo, same_picture
 from copytrace.train.data.batches import FeatureBatches, in_batches, places_of_step
 from copytrace.train.data.photographs import Photographs
 from copytrace.train.data.progressive import Progressive
 from copytrace.train.data.validation import folder_pair, held_back
 from copytrace.train.data.views import attacked_view
 from copytrace.train.drip import Drip, centre, rebuild_centres
+from copytrace.train.loop import Task, Trainer
 from copytrace.train.models.network import DescriptorNetwork, Head, PixelScale, Trunk
 from copytrace.train.models.projection import learned_whitening
-from copytrace.train.objective import ArcFaceObjective, ContrastiveObjective, mix
+from copytrace.train.objectives import arcface as arcface_module
+from copytrace.train.objectives.arcface import ArcFace, ArcFaceObjective, arcface_logits, memory_bytes
+from copytrace.train.objectives.contrastive import ContrastiveObjective, info_nce, koleo, mix, same_picture
+from copytrace.train.objectives.objective import Objective
 from copytrace.train.optimisers import Optimisers
+from copytrace.train.run_log import RunLog
 from copytrace.train.schedule import MeanPlateau, warmup_cosine
 from copytrace.train.settings import Settings
 
@@ -284,3 +288,36 @@ def test_a_step_of_every_objective_lowers_the_loss(objective: str) -> None:
         optimisers.schedule(loss.item())
         losses.append(loss.item())
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:5]) if losses[0] > 0 else losses[-1] < losses[0]
+
+
+class Nearness(Objective):
+    """An objective that no part of the loop knows: each class's row of a table is drawn to the class's embedding."""
+
+    def set_classes(self, classes: int, centres: torch.Tensor | None = None) -> None:
+        self.table = torch.nn.Embedding(classes, 8, sparse=True)
+
+    def sparse_parameters(self) -> list[torch.nn.Parameter]:
+        return [self.table.weight]
+
+    def forward(self, inputs: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        return (self.table(classes) - self.network(inputs)).square().mean()
+
+
+def test_the_loop_asks_any_objective_the_same(tmp_path: Path) -> None:
+    settings = Settings(batch=4, steps=30, learning_rate=0.05, warmup=0, checkpoint_every=10, clip=0)
+    features = np.random.default_rng(0).random((12, 1, 6)).astype(np.float16)
+
+    def trained(steps: int) -> list[float]:
+        objective = Nearness(Head(6, 8))
+        task = Task(
+            objective, 12, lambda c: FeatureBatches(features, steps, 4, objective.views, 0, c), torch.zeros, None
+        )
+        trainer = Trainer(task, tmp_path, replace(settings, steps=steps))
+        assert len(objective.table.weight) == 12
+        with RunLog(tmp_path, trainer.step, steps, print) as log:
+            trainer.run(log)
+        return [float(row["loss"]) for row in csv.DictReader((tmp_path / "log.csv").open())]
+
+    trained(10)  # ends with a checkpoint, from which the next goes on
+    losses = trained(30)
+    assert len(losses) == 30 and np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])

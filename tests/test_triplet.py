@@ -10,11 +10,11 @@ from copytrace.engine import CopytraceError
 from copytrace.train.data.batches import FeatureBatches
 from copytrace.train.loop import Task, Trainer
 from copytrace.train.models.network import Head
-from copytrace.train.objective import TripletObjective
+from copytrace.train.objectives.objective import Objective
+from copytrace.train.objectives.triplet import Memory, TripletObjective, triplet_loss
 from copytrace.train.optimisers import Optimisers
 from copytrace.train.run_log import RunLog
 from copytrace.train.settings import Settings
-from copytrace.train.triplet import Memory, triplet_loss
 
 
 def mined(anchors, classes, others, theirs, margin, own) -> list[tuple[int, int, int, float]]:
@@ -175,7 +175,7 @@ def test_training_leaves_fewer_triplets_to_mine() -> None:
 
 def test_adamw_is_its_formula() -> None:
     parameter = torch.nn.Parameter(torch.tensor([2.0, -3.0]))
-    model = torch.nn.Module()
+    model = Objective(torch.nn.Module())
     model.weight = parameter
     settings = Settings(learning_rate=0.1, weight_decay=0.2, warmup=0, clip=0, steps=10, schedule="cosine")
     Optimisers(model, settings, torch.device("cpu")).step((parameter * torch.tensor([1.0, -4.0])).sum())

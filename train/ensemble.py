@@ -19,7 +19,7 @@ from .data.photographs import Photographs, spread
 from .data.views import attacked_picture
 from .models.network import Head
 from .models.projection import learned_whitening
-from .objective import ContrastiveObjective
+from .objectives.contrastive import ContrastiveObjective
 from .settings import AttackSet
 
 Float32 = NDArray[np.float32]

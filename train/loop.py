@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
@@ -21,7 +21,7 @@ from copytrace.engine import CopytraceError
 from .average import WeightAverage
 from .checkpoint import load_checkpoint, save_checkpoint
 from .drip import Drip, rebuild_centres
-from .objective import ArcFaceObjective
+from .objectives.objective import Objective
 from .optimisers import Optimisers
 from .processes import mean_over_processes, rank_and_world, start_processes
 from .run_log import RunLog
@@ -39,7 +39,7 @@ class Task:
     validate: the network's micro-AP, or None where there is nothing to validate on.
     """
 
-    objective: nn.Module
+    objective: Objective
     classes: int
     make_batches: Callable[[int], Dataset]
     embed_views: Callable[[list[int]], Tensor]
@@ -83,7 +83,7 @@ class Trainer:
                 if log:
                     log.step(step, loss, rate, taught, inputs, score)
                 if grown:
-                    self._grow(log)
+                    self._grow(taught, log)
                 if grown or self._due(self.settings.checkpoint_every):
                     self.save(log)
                 if grown:
@@ -137,16 +137,14 @@ class Trainer:
     def _prepare(self, centres: Tensor | None) -> None:
         """Model and optimisers for the present number of classes, with these centres or fresh ones."""
         objective = self.task.objective
-        if isinstance(objective, ArcFaceObjective):
-            objective.arcface.set_classes(self.drip.classes, centres)
+        objective.set_classes(self.drip.classes, centres)
         objective.to(self.device)
         # Backbones may have layers behind the last tap, or of a classifier, that take no part.
         self.model = DistributedDataParallel(objective, find_unused_parameters=True) if self.world > 1 else objective
         self.optimisers = Optimisers(objective, self.settings, self.device)
 
-    def _grow(self, log: RunLog | None) -> None:
+    def _grow(self, old: int, log: RunLog | None) -> None:
         """The drip step; the loss on pictures of the old classes is measured before and after."""
-        old = self.task.objective.arcface.classes
         measured = list(islice(self._old_batches(old), _DRIP_BATCHES))
         before = self._mean_loss(measured)
         self.task.objective.eval()

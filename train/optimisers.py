@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer, SparseAdam
 
-from .objective import ArcFaceObjective
+from .objectives.objective import Objective
 from .schedule import MeanPlateau, constant_with_tail, warmup_cosine
 from .settings import Settings
 
@@ -14,8 +14,8 @@ from .settings import Settings
 class Optimisers:
     """One for all dense parameters, one more for centres whose gradients are sparse; both follow one schedule."""
 
-    def __init__(self, objective: nn.Module, settings: Settings, device: torch.device) -> None:
-        sparse = [objective.arcface.centres] if isinstance(objective, ArcFaceObjective) and settings.share < 1.0 else []
+    def __init__(self, objective: Objective, settings: Settings, device: torch.device) -> None:
+        sparse = objective.sparse_parameters()
         self._dense = [
             p for p in objective.parameters() if p.requires_grad and not any(p is centres for centres in sparse)
         ]

@@ -15,7 +15,6 @@ from copytrace.engine.infer import OrtNetwork
 from copytrace.engine.store.atomic import reason, replacing
 from copytrace.export.onnx import export_onnx
 
-from .arcface import ArcFace
 from .data.batches import FeatureBatches, PixelBatches, in_batches
 from .data.features import LARGEST, cached_features, run_network
 from .data.labelled_pairs import LabelledPairs, PairBatches
@@ -27,22 +26,11 @@ from .drip import CENTRE_VIEWS
 from .loop import Task
 from .models.network import DescriptorNetwork, Head
 from .models.projection import learned_whitening
-from .objective import ArcFaceObjective, ContrastiveObjective, TripletObjective
+from .objectives.build import build_objective
 from .processes import rank_and_world
 from .settings import Settings
 
 Say = Callable[[str], None]
-
-
-def build_objective(network: nn.Module, settings: Settings) -> nn.Module:
-    if settings.objective == "arcface":
-        arcface = ArcFace(1, settings.dimension, settings.margin, settings.scale, settings.share)
-        return ArcFaceObjective(network, arcface)
-    if settings.objective == "triplet":
-        return TripletObjective(network, dimension=settings.dimension, margin=settings.margin, memory=settings.memory)
-    return ContrastiveObjective(
-        network, temperature=settings.temperature, entropy=settings.entropy, mixed=settings.mixed, power=settings.power
-    )
 
 
 def whole_task(

@@ -5,9 +5,10 @@ Rezatofighi et al.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from ..objectives.objective import Objective
 from .network import DetectorNetwork
 
 _SPREAD = 0.14  # deviation of a peak, as a share of the box's side
@@ -16,13 +17,11 @@ _BOXED = 0.5  # cells whose peak is at least so high learn the box
 _BOX_WEIGHT, _DISTANCE_WEIGHT = 1.0, 4.0
 
 
-class DetectionObjective(nn.Module):
+class DetectionObjective(Objective):
     """Pixels uint8 [N, S, S, 3] and boxes float32 [N, K, 4] -> loss; boxes are left, top, right and bottom as shares of the
     sides, NaN where there is none."""
 
-    def __init__(self, network: DetectorNetwork) -> None:
-        super().__init__()
-        self.network = network
+    network: DetectorNetwork
 
     def forward(self, pixels: Tensor, boxes: Tensor) -> Tensor:
         maps = self.network.maps(pixels)

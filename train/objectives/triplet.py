@@ -5,7 +5,36 @@ cross-batch memory (XBM, Wang et al. 2020).
 """
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+
+from .gathered import gathered
+from .objective import Objective
+
+
+class TripletObjective(Objective):
+    """Is every row nearer to those of its own photograph than to all others? Within the batch, and, with a memory, among the
+    rows of earlier steps too (XBM); the two losses are added up.
+    """
+
+    views = 2
+
+    def __init__(self, network: nn.Module, *, dimension: int, margin: float = 0.4, memory: int = 0) -> None:
+        super().__init__(network)
+        self.margin = margin
+        self.memory = Memory(memory, dimension) if memory else None
+
+    def forward(self, inputs: Tensor, classes: Tensor) -> Tensor:
+        embeddings = self.network(inputs).float()
+        if dist.is_initialized():
+            embeddings, classes = gathered(embeddings, classes)
+        places = torch.arange(len(embeddings), device=classes.device)
+        loss = triplet_loss(embeddings, classes, embeddings, classes, self.margin, places)
+        if self.memory is None or not self.training:
+            return loss
+        places = self.memory.add(embeddings.detach(), classes)
+        rows, theirs = self.memory.rows.clone(), self.memory.classes.clone()  # the next step changes them
+        return loss + triplet_loss(embeddings, classes, rows, theirs, self.margin, places)
 
 
 def triplet_loss(

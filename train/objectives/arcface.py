@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .objective import Objective
+
 MARGIN, SCALE = 0.4, 40.0
 
 
@@ -70,6 +72,23 @@ class ArcFace(nn.Module):
         others = others.nonzero().squeeze(1)
         order = torch.randperm(len(others), device=classes.device)[: max(0, wanted - len(own))]
         return torch.cat([own, others[order]]), targets
+
+
+class ArcFaceObjective(Objective):
+    """Which of the training photographs is it? One class per photograph."""
+
+    def __init__(self, network: nn.Module, arcface: ArcFace) -> None:
+        super().__init__(network)
+        self.arcface = arcface
+
+    def forward(self, inputs: Tensor, classes: Tensor) -> Tensor:
+        return self.arcface(self.network(inputs), classes)
+
+    def set_classes(self, classes: int, centres: Tensor | None = None) -> None:
+        self.arcface.set_classes(classes, centres)
+
+    def sparse_parameters(self) -> list[nn.Parameter]:
+        return [self.arcface.centres] if self.arcface.share < 1.0 else []
 
 
 def memory_bytes(classes: int, dimension: int, batch: int, share: float = 1.0) -> int:
