@@ -7,11 +7,11 @@ torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
 
 from copytrace.train import _kernels  # noqa: E402
-from copytrace.train.average import WeightAverage  # noqa: E402
+from copytrace.train.loop.average import WeightAverage  # noqa: E402
+from copytrace.train.loop.schedule import constant_with_tail  # noqa: E402
 from copytrace.train.models.backbones import create_backbone  # noqa: E402
 from copytrace.train.models.folded import FoldedTrunk, can_fold  # noqa: E402
 from copytrace.train.models.network import Trunk  # noqa: E402
-from copytrace.train.schedule import constant_with_tail  # noqa: E402
 from copytrace.train.settings import TAPS  # noqa: E402
 
 LITE0 = "tf_efficientnet_lite0"

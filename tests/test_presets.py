@@ -8,7 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from copytrace.engine import CopytraceError, Engine
-from copytrace.train.drip import Drip
+from copytrace.train.loop.drip import Drip
 from copytrace.train.models.backbones import create_backbone
 from copytrace.train.presets import PRESETS, with_preset
 from copytrace.train.settings import Settings

@@ -196,7 +196,7 @@ def test_a_run_is_killed_goes_on_and_its_detector_goes_into_a_bundle(
             raise KeyboardInterrupt
 
     run = tmp_path / "run"
-    monkeypatch.setattr("copytrace.train.run_log._TERMINAL_SECONDS", 0.0)
+    monkeypatch.setattr("copytrace.train.loop.run_log._TERMINAL_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         train(roots, run, settings, 6, killed, scenes=scenes)
     bundle = Bundle(small_bundle(tmp_path / "bundle"))

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from copytrace.engine import Bundle, Engine, ResumeError, StoreError, open_descriptors
-from copytrace.train.checkpoint import load_checkpoint, save_checkpoint
+from copytrace.train.loop.checkpoint import load_checkpoint, save_checkpoint
+from copytrace.train.loop.trained import trained_network
 from copytrace.train.models.network import Head
 from copytrace.train.models.projection import fit_pca
-from copytrace.train.trained import trained_network
 
 from conftest import PHOTOS
 

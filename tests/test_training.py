@@ -16,17 +16,18 @@ from copytrace.train.data.photographs import Photographs
 from copytrace.train.data.progressive import Progressive
 from copytrace.train.data.validation import folder_pair, held_back
 from copytrace.train.data.views import attacked_view
-from copytrace.train.drip import Drip, centre, rebuild_centres
-from copytrace.train.loop import Task, Trainer
+from copytrace.train.loop.drip import Drip, centre, rebuild_centres
+from copytrace.train.loop.optimisers import Optimisers
+from copytrace.train.loop.run_log import RunLog
+from copytrace.train.loop.schedule import MeanPlateau, warmup_cosine
+from copytrace.train.loop.task import Task
+from copytrace.train.loop.trainer import Trainer
 from copytrace.train.models.network import DescriptorNetwork, Head, PixelScale, Trunk
 from copytrace.train.models.projection import learned_whitening
 from copytrace.train.objectives import arcface as arcface_module
 from copytrace.train.objectives.arcface import ArcFace, ArcFaceObjective, arcface_logits, memory_bytes
 from copytrace.train.objectives.contrastive import ContrastiveObjective, info_nce, koleo, mix, same_picture
 from copytrace.train.objectives.objective import Objective
-from copytrace.train.optimisers import Optimisers
-from copytrace.train.run_log import RunLog
-from copytrace.train.schedule import MeanPlateau, warmup_cosine
 from copytrace.train.settings import Settings
 
 from conftest import PHOTOS

@@ -8,12 +8,13 @@ import torch
 
 from copytrace.engine import CopytraceError
 from copytrace.train.data.batches import FeatureBatches
-from copytrace.train.loop import Task, Trainer
+from copytrace.train.loop.optimisers import Optimisers
+from copytrace.train.loop.run_log import RunLog
+from copytrace.train.loop.task import Task
+from copytrace.train.loop.trainer import Trainer
 from copytrace.train.models.network import Head
 from copytrace.train.objectives.objective import Objective
 from copytrace.train.objectives.triplet import Memory, TripletObjective, triplet_loss
-from copytrace.train.optimisers import Optimisers
-from copytrace.train.run_log import RunLog
 from copytrace.train.settings import Settings
 
 

@@ -1,32 +1,30 @@
 """A whole training run: photographs in, a folder with checkpoint, logs and a bundle out."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from copytrace.engine import Bundle, BundleError, CopytraceError, ResumeError, SourceError, StoreError
+from copytrace.engine import Bundle, BundleError, CopytraceError, SourceError
 from copytrace.engine.read import describe_ignored
-from copytrace.engine.store.atomic import reason, replacing
 
-from .data.labelled_pairs import LabelledPairs
 from .data.photographs import Photographs
 from .data.validation import ValidationSet, folder_pair, held_back
 from .finish import DIMENSION, make_bundle
-from .loop import CHECKPOINT, Trainer
+from .loop.checkpoint import CHECKPOINT
+from .loop.frozen import frozen_task
+from .loop.processes import rank_and_world
+from .loop.run_folder import RUN, claim
+from .loop.run_log import RunLog, Say, save_batch_picture
+from .loop.trained import begin_with, continuing
+from .loop.trainer import Trainer
+from .loop.whole import whole_task
 from .models.build import build_network, exportable
 from .models.network import DescriptorNetwork
-from .processes import rank_and_world
-from .recipe import frozen_task, whole_task
-from .run_log import RunLog, save_batch_picture
 from .settings import Settings
-from .trained import begin_with, continuing
 
 MOST_HELD_BACK = 4000
 BUNDLE, FEATURES = "bundle", "features"
-
-Say = Callable[[str], None]
 
 
 def collect(
@@ -140,36 +138,6 @@ def train(
         trainer.run(log)
 
 
-def claim(folder: Path, settings: Settings, photos: Photographs, resume: bool) -> None:
-    """Make the folder of a run, or recognise it as this run's.
-
-    Raises: StoreError when it is there and not to be resumed; ResumeError when it was begun with something else.
-    """
-    path, mine = folder / "run.json", {"settings": settings.to_dict(), "photographs": photos.fingerprint()}
-    if settings.pairs:
-        mine["labelled"] = LabelledPairs(Path(settings.pairs)).fingerprint()
-    if path.exists():
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        begun = Settings.from_dict(theirs["settings"]).to_dict()
-        changed = [key for key, value in mine["settings"].items() if begun[key] != value]
-        changed += [name for name in ("photographs", "labelled") if theirs.get(name) != mine.get(name)]
-        if not resume:
-            raise StoreError(f"{folder}: holds a run already; --resume goes on with it, or give another folder")
-        if changed:
-            raise ResumeError(
-                f"{folder}: was begun with other settings ({', '.join(changed)}); use those, or another folder"
-            )
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise StoreError(f"{folder}: is not empty; give a new folder")
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be made: {reason(error)}") from error
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
-
-
 def bundle_of(folder: Path) -> Bundle:
     """The bundle in a finished run's folder, or the folder's own.
 
@@ -177,7 +145,7 @@ def bundle_of(folder: Path) -> Bundle:
     """
     if (folder / BUNDLE).is_dir():
         return Bundle(folder / BUNDLE)
-    if (folder / "run.json").exists():
+    if (folder / RUN).exists():
         raise BundleError(f"{folder}: a run that has no bundle yet; `copytrace train run --resume` finishes it")
     return Bundle(folder)
 

@@ -13,13 +13,15 @@ from copytrace.engine import CopytraceError, SourceError
 
 from ..data.batches import places_of_step
 from ..data.photographs import Photographs
-from ..loop import Task, Trainer
+from ..loop.processes import rank_and_world
+from ..loop.run_folder import claim
+from ..loop.run_log import RunLog, Say
+from ..loop.task import Task
+from ..loop.trainer import Trainer
 from ..models.backbones import LITE0, create_backbone
 from ..models.build import make_trunk
 from ..models.folded import FoldedTrunk, bfloat16_is_fast
-from ..processes import rank_and_world
-from ..run import MOST_HELD_BACK, Say, claim, origin
-from ..run_log import RunLog
+from ..run import MOST_HELD_BACK, origin
 from ..settings import Settings
 from .finish import export
 from .network import TAPS, DetectorNetwork

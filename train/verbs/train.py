@@ -86,8 +86,8 @@ def run(
     """Train a model on photographs and make a bundle of it."""
     import torch
 
+    from ..loop.processes import rank_and_world
     from ..models.build import fast_step_fits
-    from ..processes import rank_and_world
     from ..run import BUNDLE
     from ..run import run as train
 

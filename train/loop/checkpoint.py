@@ -10,6 +10,8 @@ import torch
 from copytrace.engine import ResumeError
 from copytrace.engine.store.atomic import replacing
 
+CHECKPOINT = "checkpoint.pt"
+
 
 def save_checkpoint(path: Path, step: int, parts: Mapping[str, Any]) -> None:
     """parts: names -> things with a ``state_dict``. Raises: StoreError when it cannot be written."""

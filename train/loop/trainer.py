@@ -6,44 +6,27 @@ curve it would have had. ``torchrun`` starts several processes of it, each on it
 
 import math
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from copytrace.engine import CopytraceError
 
+from ..settings import Settings
 from .average import WeightAverage
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from .drip import Drip, rebuild_centres
-from .objectives.objective import Objective
 from .optimisers import Optimisers
 from .processes import mean_over_processes, rank_and_world, start_processes
 from .run_log import RunLog
-from .settings import Settings
+from .task import Task
 
-CHECKPOINT = "checkpoint.pt"
 _DRIP_BATCHES = 4  # on which the loss is measured before and after the classes are doubled
-
-
-@dataclass
-class Task:
-    """What is trained, on what, and how it is judged.
-
-    make_batches: number of classes -> dataset of steps. embed_views: classes -> their five unit embeddings [C, 5, D].
-    validate: the network's micro-AP, or None where there is nothing to validate on.
-    """
-
-    objective: Objective
-    classes: int
-    make_batches: Callable[[int], Dataset]
-    embed_views: Callable[[list[int]], Tensor]
-    validate: Callable[[], float] | None
 
 
 class Trainer:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer, SparseAdam
 
-from .objectives.objective import Objective
+from ..objectives.objective import Objective
+from ..settings import Settings
 from .schedule import MeanPlateau, constant_with_tail, warmup_cosine
-from .settings import Settings
 
 
 class Optimisers:

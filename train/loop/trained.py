@@ -1,18 +1,17 @@
 """The network of a run that there is: to export it again, or to begin another run with it."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from copytrace.engine import CopytraceError
 
+from ..models.build import build_network, exportable
+from ..models.folded import FoldedTrunk
+from ..models.network import DescriptorNetwork
+from ..settings import Settings
 from .average import WeightAverage
-from .checkpoint import load_checkpoint
-from .loop import CHECKPOINT
-from .models.build import build_network, exportable
-from .models.folded import FoldedTrunk
-from .models.network import DescriptorNetwork
-from .settings import Settings
+from .checkpoint import CHECKPOINT, load_checkpoint
+from .run_folder import settings_of
 
 
 def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
@@ -25,14 +24,6 @@ def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
     if settings.dimension:
         load_weights(network, settings, folder)
     return exportable(network).eval(), settings
-
-
-def settings_of(folder: Path) -> Settings:
-    """A run's. Raises: CopytraceError when there is none."""
-    try:
-        return Settings.from_dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CopytraceError(f"{folder}: holds no run: {error}") from None
 
 
 def continuing(settings: Settings) -> Settings:

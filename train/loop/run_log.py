@@ -12,6 +12,8 @@ from torch import Tensor
 
 from copytrace.engine.store.atomic import replacing
 
+Say = Callable[[str], None]
+
 _COLUMNS = ("step", "loss", "learning_rate", "classes", "size", "micro_ap")
 _TERMINAL_SECONDS = 2.0
 
@@ -19,7 +21,7 @@ _TERMINAL_SECONDS = 2.0
 class RunLog:
     """Appends to what an earlier part of the same run wrote; steps after the checkpoint it resumes from are written anew."""
 
-    def __init__(self, folder: Path, first_step: int, steps: int, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, first_step: int, steps: int, say: Say) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._path, self._steps, self._say = folder / "log.csv", steps, say
