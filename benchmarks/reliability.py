@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from copytrace.engine import Matched, read_truth
-from copytrace.train.match_model import calibration_error
+from copytrace.train.bundles.match_model import calibration_error
 
 BINS = 10
 

@@ -15,12 +15,12 @@ import pytest
 from copytrace.engine import BadImageError, Engine, StoreError
 from copytrace.engine.read import Image, open_source
 from copytrace.train.attacks import ATTACKS, CLASSES, Draw, attack_class, emoji, fonts, random_chain, wide, writing
-from copytrace.train.contact_sheet import contact_sheet
 from copytrace.train.data.attack_set import make_queries
 from copytrace.train.data.photographs import Photographs
 from copytrace.train.data.pictures import load
 from copytrace.train.data.query_set import write_set
 from copytrace.train.data.views import attacked_view
+from copytrace.train.tools.contact_sheet import contact_sheet
 
 from conftest import PHOTOS
 

@@ -11,8 +11,8 @@ from copytrace.engine import Bundle, CopytraceError, Engine, PrecisionError, ope
 from copytrace.engine.infer import open_network
 from copytrace.engine.read import decode, decode_sizes, stretch
 from copytrace.export.bundle import write_bundle
-from copytrace.train.ensemble import learn_projection
-from copytrace.train.refit import combine
+from copytrace.train.bundles.ensemble import learn_projection
+from copytrace.train.bundles.refit import combine
 
 from bundle_files import small_bundle, small_parts
 from conftest import PHOTOS

@@ -20,8 +20,8 @@ from copytrace.engine.match.views import TURNS, WHOLE_VIEW
 from copytrace.engine.pictures import Looks, Picture, picture_stream
 from copytrace.engine.read import Image, open_source
 from copytrace.engine.references import References
-from copytrace.train.match_model import calibration_error, recalibrated
-from copytrace.train.matching import GRID, best_penalties, fit_constants, training_queries
+from copytrace.train.bundles.match_model import calibration_error, recalibrated
+from copytrace.train.bundles.matching import GRID, best_penalties, fit_constants, training_queries
 
 from conftest import PHOTOS
 

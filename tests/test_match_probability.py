@@ -9,7 +9,7 @@ from copytrace.engine.match.features import LocalFeatures
 from copytrace.engine.match.grey import Frame
 from copytrace.engine.match.probability import TERMS, PairFeatures, PairModel, sigmoid, terms
 from copytrace.engine.match.variants import Variant
-from copytrace.train.match_model import calibration_error, fit
+from copytrace.train.bundles.match_model import calibration_error, fit
 
 
 def drawn(rng: np.random.Generator, count: int) -> list[PairFeatures]:

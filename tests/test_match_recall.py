@@ -13,7 +13,7 @@ from copytrace.engine.match.grey import Frame
 from copytrace.engine.match.recall import LocalIndex, Quantisers, memory_bytes, most_voted, vote
 from copytrace.engine.match.reference import squared_distances
 from copytrace.engine.match.variants import Variant
-from copytrace.train import quantisers as making
+from copytrace.train.bundles import quantisers as making
 
 FRAME = Frame(150, 150, 150, 150)
 

@@ -156,8 +156,8 @@ def test_tuning_finds_constants_only_where_they_help() -> None:
     pytest.importorskip("torch")
     from copytrace.engine import GroundTruth
     from copytrace.engine.describe import Projection, open_describer
+    from copytrace.train.bundles.finish import tune_scores
     from copytrace.train.data.validation import ValidationSet
-    from copytrace.train.finish import tune_scores
 
     rng = np.random.default_rng(0)
     centre = unit(np.ones((1, 16)))

@@ -14,12 +14,12 @@ from copytrace.export.bundle import parts_of, write_bundle
 from copytrace.export.int8 import quantize_int8
 from copytrace.export.onnx import ParityError, check_parity, cosines, export_onnx, run_onnx
 from copytrace.export.stem import widen
-from copytrace.train.default_model import default_network
-from copytrace.train.demo_photos import REFERENCES
-from copytrace.train.finish import spread
+from copytrace.train.bundles.finish import spread
 from copytrace.train.models.backbones import create_backbone, imagenet_lite0
 from copytrace.train.models.network import DescriptorNetwork, GeM
 from copytrace.train.models.projection import fit_pca
+from copytrace.train.tools.default_model import default_network
+from copytrace.train.tools.demo_photos import REFERENCES
 
 from conftest import PHOTOS
 

@@ -8,9 +8,9 @@ from typing import Any
 from copytrace.engine import Bundle, BundleError, CopytraceError, SourceError
 from copytrace.engine.read import describe_ignored
 
+from .bundles.finish import DIMENSION, make_bundle
 from .data.photographs import Photographs
 from .data.validation import ValidationSet, folder_pair, held_back
-from .finish import DIMENSION, make_bundle
 from .loop.checkpoint import CHECKPOINT
 from .loop.frozen import frozen_task
 from .loop.processes import rank_and_world

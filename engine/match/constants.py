@@ -1,4 +1,4 @@
-"""The constants of matching that are fitted, not chosen: one JSON file, made by ``copytrace.train.matching``.
+"""The constants of matching that are fitted, not chosen: one JSON file, made by ``copytrace.train.bundles.matching``.
 
 ::
 

@@ -1,6 +1,6 @@
 """The probability that a pair is a copy: a logistic model of few numbers over what the second look found.
 
-``copytrace.train.matching`` fits it on attacked training photographs; the numbers are stored in the bundle as JSON.
+``copytrace.train.bundles.matching`` fits it on attacked training photographs; the numbers are stored in the bundle as JSON.
 """
 
 import json

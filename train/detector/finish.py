@@ -16,7 +16,7 @@ from copytrace.export.bundle import NetworkParts, parts_of, write_bundle
 from copytrace.export.int8 import quantize_int8
 from copytrace.export.onnx import check_parity, export_onnx
 
-from ..finish import CALIBRATION_PHOTOS, stem
+from ..bundles.finish import CALIBRATION_PHOTOS, stem
 from .measure import measure_on_scenes
 from .network import DetectorNetwork
 from .scene_files import SceneFiles

@@ -128,7 +128,7 @@ def combine(
     as_json: AsJson = False,
 ) -> None:
     """Make one bundle of several: each network looks at its own size, and a projection of all embeddings is learnt."""
-    from ..refit import combine as combine_bundles
+    from ..bundles.refit import combine as combine_bundles
     from ..run import bundle_of
 
     started = time.perf_counter()
@@ -150,7 +150,7 @@ def fit_projection(
     as_json: AsJson = False,
 ) -> None:
     """Fit a bundle's projection, and the bank that depends on it, on un-attacked photographs."""
-    from ..refit import fit_projection as fit
+    from ..bundles.refit import fit_projection as fit
 
     started = time.perf_counter()
     fit(Bundle(bundle), roots, dimension, whitened, bank_rows)
@@ -165,7 +165,7 @@ def fit_bank(
     as_json: AsJson = False,
 ) -> None:
     """Fill a bundle's bank with descriptors of un-attacked photographs."""
-    from ..refit import fit_bank as fit
+    from ..bundles.refit import fit_bank as fit
 
     started = time.perf_counter()
     fit(Bundle(bundle), roots, rows)
@@ -179,7 +179,7 @@ def tune(
     as_json: AsJson = False,
 ) -> None:
     """Choose a bundle's normalisation (method, beta, cosines; alpha and n of scores) on a validation pair."""
-    from ..refit import tune_bundle
+    from ..bundles.refit import tune_bundle
 
     started = time.perf_counter()
     _finish(bundle, {"validation": tune_bundle(Bundle(bundle), validation)}, started, as_json)

@@ -19,12 +19,12 @@ from copytrace.export.bundle import BundleParts, NetworkParts, write_bundle
 from copytrace.export.int8 import quantize_int8
 from copytrace.export.onnx import check_parity, cosines, export_onnx, run_onnx
 
-from .data.features import run_network
-from .data.photographs import Photographs, spread
-from .data.validation import ValidationSet
-from .data.views import clean_view
-from .models.network import PixelScale
-from .models.projection import fit_pca, identity_projection
+from ..data.features import run_network
+from ..data.photographs import Photographs, spread
+from ..data.validation import ValidationSet
+from ..data.views import clean_view
+from ..models.network import PixelScale
+from ..models.projection import fit_pca, identity_projection
 
 Float32 = NDArray[np.float32]
 

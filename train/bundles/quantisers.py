@@ -1,4 +1,4 @@
-"""Makes the quantisers of local recall: ``python -m copytrace.train.quantisers PHOTOGRAPHS -o quantisers.npz``.
+"""Makes the quantisers of local recall: ``python -m copytrace.train.bundles.quantisers PHOTOGRAPHS -o quantisers.npz``.
 
 k-means over the local features of photographs, once for every number of lists, and product codes of 32 x 256 centroids. Many
 lists are made in two steps, by k-means within each of fewer clusters. It needs no labels, and the photographs should be none
@@ -16,7 +16,7 @@ from copytrace.engine.match.features import DESCRIPTOR, REFERENCE_FEATURES, extr
 from copytrace.engine.match.recall import PRODUCT_BYTES, Quantisers
 from copytrace.engine.read import Source, open_source
 
-from .data.pictures import load
+from ..data.pictures import load
 from .matching_files import save_fitted
 
 ITERATIONS = 12

@@ -1,4 +1,4 @@
-"""Fits the constants of matching: ``python -m copytrace.train.matching REFERENCES OTHERS -o matching.json``.
+"""Fits the constants of matching: ``python -m copytrace.train.bundles.matching REFERENCES OTHERS -o matching.json``.
 
 Queries are made of photographs and matched with REFERENCES. A third is made by each set of attacks, half of them of REFERENCES
 and half (and everything that is pasted or blended in) of OTHERS. A sixth are photographs of REFERENCES as they are: what they
@@ -25,7 +25,7 @@ from copytrace.engine.pictures import Looks, Picture, picture_stream
 from copytrace.engine.read import Image, Source, open_source
 from copytrace.engine.references import References
 
-from .data.attack_set import Query, make_queries
+from ..data.attack_set import Query, make_queries
 from .match_model import calibration_error, fit, recalibrated
 from .matching_files import save_fitted
 

@@ -6,10 +6,10 @@ from onnx import numpy_helper
 
 from copytrace.engine import Bundle
 
-from .models.backbones import create_backbone
-from .models.build import make_trunk
-from .models.network import DescriptorNetwork, Head
-from .settings import Settings
+from ..models.backbones import create_backbone
+from ..models.build import make_trunk
+from ..models.network import DescriptorNetwork, Head
+from ..settings import Settings
 
 
 def default_network() -> DescriptorNetwork:

@@ -1,5 +1,5 @@
 """A picture of every attack of the wide set, the paper's among them:
-``python -m copytrace.train.contact_sheet PHOTO OTHER -o SHEET.jpg``.
+``python -m copytrace.train.tools.contact_sheet PHOTO OTHER -o SHEET.jpg``.
 
 Three cells an attack, by intensity; the photograph and what is laid under or over it come first.
 """
@@ -12,10 +12,10 @@ import numpy as np
 
 from copytrace.engine.read import Image
 
-from .attacks import Draw, Pixels
-from .attacks.overlay import write
-from .attacks.wide import ATTACKS
-from .data.pictures import load
+from ..attacks import Draw, Pixels
+from ..attacks.overlay import write
+from ..attacks.wide import ATTACKS
+from ..data.pictures import load
 
 INTENSITIES = (0.1, 0.5, 1.0)
 CELL = 120

@@ -1,6 +1,6 @@
 """Makes the photographs of ``copytrace demo``: references, edited queries and their truth.
 
-    python -m copytrace.train.demo_photos SHARD.tar SOURCES.csv -o engine/photos
+    python -m copytrace.train.tools.demo_photos SHARD.tar SOURCES.csv -o engine/photos
 
 Takes photographs of the clothing dataset (CC0 1.0) only. Half of the queries are copies, half have no reference.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from copytrace.engine.read import open_source
 
-from .data.attack_set import make_queries
-from .data.query_set import write_set
+from ..data.attack_set import make_queries
+from ..data.query_set import write_set
 
 REPOSITORY = "alexeygrigorev/clothing-dataset"
 REFERENCES, DISTRACTORS, QUERIES = 200, 100, 140
@@ -50,7 +50,7 @@ def make(shard: Path, sources: Path, folder: Path, seed: int = 0) -> None:
     lines = "".join(f"R{i:04d}.jpg  {name}\n" for i, (name, _) in enumerate(photos[:REFERENCES]))
     (folder / "ORIGIN.txt").write_text(
         f"Photographs: {REPOSITORY}, CC0 1.0, reduced to 112 pixels on the shorter side.\n"
-        f"Queries: the same and others of that dataset, edited by copytrace.train.demo_photos.\n\n{lines}"
+        f"Queries: the same and others of that dataset, edited by copytrace.train.tools.demo_photos.\n\n{lines}"
     )
 
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from copytrace.engine import CopytraceError
 from copytrace.engine.bundle_embedder import BundleEmbedder
 
-from .data.batches import FeatureBatches
-from .data.features import run_embedder
-from .data.photographs import Photographs, spread
-from .data.views import attacked_picture
-from .models.network import Head
-from .models.projection import learned_whitening
-from .objectives.contrastive import ContrastiveObjective
-from .settings import AttackSet
+from ..data.batches import FeatureBatches
+from ..data.features import run_embedder
+from ..data.photographs import Photographs, spread
+from ..data.views import attacked_picture
+from ..models.network import Head
+from ..models.projection import learned_whitening
+from ..objectives.contrastive import ContrastiveObjective
+from ..settings import AttackSet
 
 Float32 = NDArray[np.float32]
 

@@ -18,12 +18,12 @@ from copytrace.engine.pipeline import Pipeline
 from copytrace.engine.read import Source, open_source
 from copytrace.export.bundle import BundleParts, NetworkParts, parts_of, write_bundle
 
-from .data.features import run_embedder
-from .data.photographs import Photographs, spread
-from .data.validation import folder_pair
+from ..data.features import run_embedder
+from ..data.photographs import Photographs, spread
+from ..data.validation import folder_pair
+from ..models.projection import identity_projection
 from .ensemble import learn_projection, view_embeddings
 from .finish import BANK_ROWS, CONSTANTS, DIMENSION, FIT_PHOTOS, fitted, tune
-from .models.projection import identity_projection
 
 Float32 = NDArray[np.float32]
 
