@@ -26,6 +26,24 @@ HEAVY = {
 SERVING = {"fastapi", "uvicorn", "httpx", "pydantic_settings", "prometheus_client"}
 """What ``copytrace.engine.serve`` is made of; nothing else loads it."""
 FOLDERS = ("engine", "export", "train")
+_MADE_OF = {"attacks", "data", "models", "objectives"}
+HOUSES = {
+    "attacks": set(),
+    "data": {"attacks"},
+    "models": set(),
+    "objectives": set(),
+    "loop": {"data", "models", "objectives"},
+    "bundles": {"data", "models", "objectives"},
+    "tools": {"attacks", "data", "models"},
+    "validation_sets": {"data"},  # no attacks: edits that choose between models are other code
+    "detector": _MADE_OF | {"loop", "bundles", "run"},
+    "run": _MADE_OF | {"loop", "bundles"},
+    "verbs": _MADE_OF | {"loop", "bundles", "run", "detector", "presets"},
+    "settings": set(),
+    "presets": set(),
+    "option": set(),
+}
+"""Every house of train/, and every module beside them -> the houses that it may import; all may import the settings."""
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:
@@ -84,6 +102,21 @@ def test_engine_imports_follow_the_rules(path: Path) -> None:
 def test_imports_go_from_train_over_export_to_engine() -> None:
     for path in sources("export"):
         assert not [name for name, _ in imports(path) if name.startswith("copytrace.train")], path
+
+
+@pytest.mark.parametrize("house", HOUSES)
+def test_houses_of_train_import_what_comes_before_them(house: str) -> None:
+    allowed = HOUSES[house] | {house, "settings", "option", "_kernels"}
+    for path in [*sources(f"train/{house}"), *(ROOT / "train").glob(f"{house}.py")]:
+        for name, _ in imports(path):
+            words = name.split(".")
+            if words[:2] == ["copytrace", "train"] and len(words) > 2:
+                assert words[2] in allowed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_every_module_of_train_is_in_a_house() -> None:
+    found = {path.relative_to(ROOT / "train").parts[0].removesuffix(".py") for path in sources("train")}
+    assert found - {"__init__"} == set(HOUSES)
 
 
 @pytest.mark.parametrize("folder", [*FOLDERS, "tests", "benchmarks"])
