@@ -1,6 +1,7 @@
 """The constants of matching: the misfit of matches, penalties of views, and the fit on attacked photographs."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -12,16 +13,17 @@ from copytrace.engine import Engine, GroundTruth
 from copytrace.engine.match.features import LocalFeatures, extract
 from copytrace.engine.match.grey import Frame
 from copytrace.engine.match.misfit import misfit
-from copytrace.engine.match.probability import TERMS, PairFeatures, PairModel, sigmoid
+from copytrace.engine.match.probability import RELATED, SAME, PairFeatures, PairModel, sigmoid
 from copytrace.engine.match.variants import Variant
 from copytrace.engine.match.verification import NONE, Verification
 from copytrace.engine.match.verify import verify
 from copytrace.engine.match.views import TURNS, WHOLE_VIEW
-from copytrace.engine.pictures import Looks, Picture, picture_stream
-from copytrace.engine.read import Image, open_source
-from copytrace.engine.references import References
+from copytrace.engine.pictures import Picture
+from copytrace.engine.read import open_source
 from copytrace.train.bundles.match_model import calibration_error, recalibrated
-from copytrace.train.bundles.matching import GRID, best_penalties, fit_constants, training_queries
+from copytrace.train.bundles.matching import Trial, fit_constants
+from copytrace.train.bundles.matching_queries import scene_queries, training_queries
+from copytrace.train.bundles.view_penalties import GRID, best_penalties
 
 from conftest import PHOTOS
 
@@ -70,10 +72,11 @@ def test_views_that_help_wrong_references_alone_carry_a_penalty() -> None:
 def test_recalibration_orders_pairs_as_before_and_finds_their_odds() -> None:
     rng = np.random.default_rng(3)
     pairs = [PairFeatures(float(c), 0, 0, 0.0, 0.0, 0.0, 0.0, 5) for c in rng.uniform(-1, 1, 8000)]
-    model = PairModel((0.5, 2.0, *[0.0] * (len(TERMS) - 2)))
+    related, same = (0.5, 2.0, *[0.0] * (len(RELATED) - 2)), (0.0,) * len(SAME)
+    model = PairModel(related, same)
     labels = rng.random(8000) < sigmoid(1.0 + 1.5 * model.logits(pairs))
-    found = recalibrated(model, pairs, labels)
-    assert np.abs(np.array(found.weights[:2]) - [1.0 + 1.5 * 0.5, 1.5 * 2.0]).max() < 0.15
+    found = PairModel(recalibrated(related, pairs, labels), same)
+    assert np.abs(np.array(found.related[:2]) - [1.0 + 1.5 * 0.5, 1.5 * 2.0]).max() < 0.15
     assert calibration_error(found.predict(pairs), labels) < 0.015 < calibration_error(model.predict(pairs), labels)
     assert (np.argsort(found.logits(pairs)) == np.argsort(model.logits(pairs))).all()
 
@@ -95,22 +98,34 @@ def test_copies_fit_a_smooth_map_in_perspective_too() -> None:
     assert max(copies) < 0.35
 
 
-def test_constants_fitted_on_photographs_tell_copies_and_what_is_the_same_photograph_is_left_out(
-    tmp_path: Path,
-) -> None:
+def nearer_parts_moved(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What a photograph shows from a step aside: every second strip, as if it were nearer, has moved against the others."""
+    moved, edges = pixels.copy(), np.linspace(0, pixels.shape[1], 7).astype(int)
+    for left, right in list(pairwise(edges.tolist()))[::2]:
+        by = int(rng.integers(2, 6)), int(rng.integers(3, 9))
+        moved[:, left:right] = np.roll(pixels, by, (0, 1))[:, left:right]
+    return moved
+
+
+def test_constants_fitted_on_photographs_tell_copies_from_chance_and_from_other_shots(tmp_path: Path) -> None:
     paths = sorted((PHOTOS / "references").glob("*.jpg"))
     for name, part in (("references", paths[:24]), ("others", paths[24:40])):
         (tmp_path / f"{name}.txt").write_text("".join(f"{path}\n" for path in part))
-    sources = [open_source(tmp_path / f"{name}.txt") for name in ("references", "others")]
-    queries = list(training_queries(*sources, 45, 0))
+    (tmp_path / "scenes").mkdir()
+    rng = np.random.default_rng(6)
+    for path in paths[40:46]:
+        pixels = cv2.imread(str(path))
+        for name, shot in (("a", pixels), ("b", nearer_parts_moved(pixels, rng))):
+            cv2.imwrite(str(tmp_path / "scenes" / f"{path.stem}-{name}.png"), shot)
+    references, others, scenes = (open_source(tmp_path / name) for name in ("references.txt", "others.txt", "scenes"))
+    queries, shots = list(training_queries(references, others, 45, 0)), list(scene_queries(scenes, others, 0))
     assert len({query.id for query in queries}) == len(queries) == 15 + 15 + 7
     assert sum(query.reference != "" for query in queries) == 8 + 8 + 7
+    assert len({query.id for query in shots}) == len(shots) == 12 + 24 + 12 + 12
     engine = Engine(threads=1)
-    images = [Image(query.id, lambda data=query.jpeg: data) for query in queries]
-    looks = Looks.of_queries(engine.embedder, local=True, turns=False)
-    pictures = [item for item in picture_stream(engine.embedder, images, looks) if isinstance(item, Picture)]
-    references = References.of(engine.embedder, sources[0])
-    constants, error = fit_constants(references, pictures, {query.id: query.reference for query in queries}, engine)
-    copy = PairFeatures(0.5, 60, 70, 40.0, 0.95, 0.9, 0.2, 5)
+    trials = [Trial.of(source, made, engine) for source, made in ((references, queries), (scenes, shots))]
+    constants, error = fit_constants(*trials, engine)
+    copy, shot = PairFeatures(0.5, 60, 70, 40.0, 0.95, 0.9, 0.2, 5), PairFeatures(0.1, 25, 60, 30.0, 0.6, 0.7, 0.9, 5)
     assert constants.verify.predict([copy])[0] > 0.9 and 0.0 <= error < 0.2
+    assert constants.verify.predict([shot])[0] < 0.5
     assert constants.verify.predict([PairFeatures(-0.2, 0, 3, 0.0, 0.0, 0.0, 0.0, 5)])[0] < 0.1

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from copytrace.engine import BadImageError, Engine, MatchError, SourceError, read_pairs
 from copytrace.engine.match.constants import MatchConstants
 from copytrace.engine.match.evidence import Evidence
-from copytrace.engine.match.probability import TERMS, PairModel
+from copytrace.engine.match.probability import RELATED, SAME, PairModel
 from copytrace.engine.matching import Matcher
 from copytrace.engine.read import open_source
 from copytrace.engine.references import References
@@ -145,7 +145,7 @@ def test_wrong_arguments(engine: Engine, folders: Path, tmp_path: Path) -> None:
 
 
 def test_constants_come_back_and_others_are_refused(tmp_path: Path) -> None:
-    model = PairModel(tuple(float(i) for i in range(len(TERMS))))
+    model = PairModel(tuple(map(float, range(len(RELATED)))), tuple(map(float, range(len(SAME)))))
     constants = MatchConstants({"whole": 0.0, "turn": 0.1, "region": 0.2}, model, model)
     constants.save(tmp_path / "matching.json")
     assert MatchConstants.load(tmp_path / "matching.json") == constants

@@ -1,6 +1,16 @@
-"""The probability that a pair is a copy: a logistic model of few numbers over what the second look found.
+"""The probability that a pair is a copy: two logistic models of few numbers over what the second look found.
 
-``copytrace.train.bundles.matching`` fits it on attacked training photographs; the numbers are stored in the bundle as JSON.
+::
+
+    P(copy) = P(related) P(same photograph | related)
+
+Two pictures are related when one is a copy of the other, or when both are photographs of one thing. The first model tells
+related pairs from what agrees by chance; the second one, asked where enough matches agree, tells copies from other shots by how
+well places and pixels fit. A copy that was bent fits no better than another shot does, so the second model never says less than
+``LEAST_SAME``: such pairs still stand before all that have nothing to do with each other.
+
+``copytrace.train.bundles`` fits both on attacked training photographs and on several photographs of one scene; the numbers are
+stored in the bundle as JSON.
 """
 
 import json
@@ -16,10 +26,8 @@ from ..errors import MatchError
 from .aligned import Alignment
 from .verification import Verification
 
-FORMAT = 2
-_FEWEST_FITTED = 10  # inliers; fewer follow the map too closely for a misfit to mean anything
-_LEAST_MISFIT = 0.3  # pixels; nine in ten attacked copies have less
-TERMS = (
+FORMAT = 3
+RELATED = (
     "constant",
     "cosine",
     "inliers",
@@ -29,9 +37,15 @@ TERMS = (
     "spread",
     "correlation",
     "overlap",
-    "misfit",
     "chances",
 )
+SAME = ("constant", "inliers", "overlap", "correlation", "share of matches", "misfit", "misfit by inliers")
+FEWEST_COMPARED = 5
+"""Inliers; of pairs with fewer nothing tells copies from other shots, and other shots hardly reach them by chance."""
+LEAST_SAME = -2.0
+"""Log odds; chosen so that bent copies, which are rare, keep their place before unrelated pairs."""
+_FEWEST_FITTED = 10  # inliers; fewer follow the map too closely for a misfit to mean anything
+_USUAL_MISFIT = 0.4  # pixels; half of the term's range lies below, where nine in ten attacked copies are
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +74,30 @@ class PairFeatures:
         return cls(cosine, found.inliers, found.matches, found.spread, alignment.correlation, overlap, misfit, chances)
 
 
-def terms(pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
-    """The model's inputs float64 [N, 11], in the order of ``TERMS``.
+def columns(pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
+    """The pairs' numbers float64 [8, N], in the order of ``PairFeatures``.
 
-    Of a pair without a map all are 0 that need one; "a map" says so, and keeps that from being taken for a bad one. What misfit
-    says grows with the root of the number of matches that say it.
     Raises: ValueError for numbers that are not finite, for negative counts and for less than one chance.
     """
     rows = np.array(
         [(p.cosine, p.inliers, p.matches, p.spread, p.correlation, p.overlap, p.misfit, p.chances) for p in pairs],
         np.float64,
     ).reshape(-1, 8)
-    cosine, inliers, matches, spread, correlation, overlap, misfit, chances = rows.T
-    if not np.isfinite(rows).all() or (rows[:, 1:7] < 0).any() or (chances < 1).any():
+    if not np.isfinite(rows).all() or (rows[:, 1:7] < 0).any() or (rows[:, 7] < 1).any():
         raise ValueError("pair features must be finite, counts not negative, and there must be at least one chance")
+    return rows.T
+
+
+def related_terms(pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
+    """The first model's inputs float64 [N, 10], in the order of ``RELATED``.
+
+    Of a pair without a map all are 0 that need one; "a map" says so, and keeps that from being taken for a bad one.
+    Raises: ValueError, see ``columns``.
+    """
+    cosine, inliers, matches, spread, correlation, overlap, _, chances = columns(pairs)
     return np.stack(
         [
-            np.ones(len(rows)),
+            np.ones(len(pairs)),
             cosine,
             np.log1p(inliers),
             (inliers > 0).astype(np.float64),
@@ -85,33 +106,60 @@ def terms(pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
             np.log1p(spread),
             correlation,
             overlap,
-            np.where(inliers >= _FEWEST_FITTED, np.maximum(0.0, misfit - _LEAST_MISFIT) * np.sqrt(inliers), 0.0),
             np.log(chances),
         ],
         axis=1,
     )
 
 
+def same_terms(pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
+    """The second model's inputs float64 [N, 7], in the order of ``SAME``.
+
+    Beyond some pixels a larger misfit says no more, so its term lies between 0 and 1. What it says grows with the number of
+    matches that say it.
+    Raises: ValueError, see ``columns``.
+    """
+    _, inliers, matches, _, correlation, overlap, misfit, _ = columns(pairs)
+    off = np.where(inliers >= _FEWEST_FITTED, misfit / (misfit + _USUAL_MISFIT), 0.0)
+    many = np.log1p(inliers)
+    return np.stack(
+        [np.ones(len(pairs)), many, overlap, correlation, inliers / np.maximum(matches, 1.0), off, off * many], axis=1
+    )
+
+
+def compared(pairs: Sequence[PairFeatures]) -> NDArray[np.bool_]:
+    """Of which pairs the second model is asked, bool [N]."""
+    return np.array([pair.inliers >= FEWEST_COMPARED for pair in pairs], bool)
+
+
 @dataclass(frozen=True, slots=True)
 class PairModel:
-    """One weight for every one of ``TERMS``. Raises ValueError for another number of them, or values that are not finite."""
+    """One weight for every one of ``RELATED`` and of ``SAME``.
 
-    weights: tuple[float, ...]
+    Raises ValueError for another number of them, or values that are not finite.
+    """
+
+    related: tuple[float, ...]
+    same: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if len(self.weights) != len(TERMS) or not all(math.isfinite(weight) for weight in self.weights):
-            raise ValueError(f"there must be {len(TERMS)} finite weights")
+        for weights, names in ((self.related, RELATED), (self.same, SAME)):
+            if len(weights) != len(names) or not all(math.isfinite(weight) for weight in weights):
+                raise ValueError(f"there must be {len(names)} finite weights for {', '.join(names)}")
 
     def logits(self, pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
         """Log odds float64 [N]: a score that does not saturate."""
-        return np.asarray(terms(pairs) @ np.array(self.weights))
+        related = related_terms(pairs) @ np.array(self.related)
+        same = np.maximum(LEAST_SAME, same_terms(pairs) @ np.array(self.same))
+        return np.where(compared(pairs), both(related, same), related)
 
     def predict(self, pairs: Sequence[PairFeatures]) -> NDArray[np.float64]:
         """Probabilities float64 [N], each of one pair for itself."""
         return sigmoid(self.logits(pairs))
 
     def to_json(self) -> str:
-        return json.dumps({"format": FORMAT, "weights": dict(zip(TERMS, self.weights, strict=True))}, indent=1)
+        weights = (("related", RELATED, self.related), ("same", SAME, self.same))
+        return json.dumps({"format": FORMAT} | {key: dict(zip(n, w, strict=True)) for key, n, w in weights}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> "PairModel":
@@ -120,11 +168,20 @@ class PairModel:
             table: dict[str, Any] = json.loads(text)
             if table["format"] != FORMAT:
                 raise ValueError(f"its format is {table['format']}, this engine reads {FORMAT}")
-            if set(table["weights"]) != set(TERMS):
-                raise ValueError(f"its terms must be {', '.join(TERMS)}")
-            return cls(tuple(float(table["weights"][name]) for name in TERMS))
+            for key, names in (("related", RELATED), ("same", SAME)):
+                if set(table[key]) != set(names):
+                    raise ValueError(f"its terms of {key} must be {', '.join(names)}")
+            return cls(
+                tuple(float(table["related"][name]) for name in RELATED),
+                tuple(float(table["same"][name]) for name in SAME),
+            )
         except (ValueError, TypeError, KeyError) as error:
             raise MatchError(f"not a model of pairs: {error}") from None
+
+
+def both(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log odds of two independent things together, from the log odds of each, without overflow."""
+    return np.asarray(-np.logaddexp(np.logaddexp(-first, -second), -first - second))
 
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
