@@ -1,6 +1,7 @@
 """Options of ``train run`` come from the fields of its settings: one declaration for default, help and bounds."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -9,6 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from copytrace.engine import CopytraceError
+from copytrace.train.detector.settings import OPTIONS, DetectorSettings
 from copytrace.train.option import check_bounds, option, options_of
 from copytrace.train.settings import Settings
 from copytrace.train.verbs.generated import with_options_of
@@ -76,6 +78,22 @@ def test_help_has_every_setting_with_its_sentence_and_default() -> None:
     assert [name for name in shown if name not in declared][-1] == "as_json"
 
 
+def test_the_detector_has_some_of_the_settings_with_defaults_of_its_own() -> None:
+    detector = get_command(train_app).commands["detector"]  # type: ignore[attr-defined]
+    shown = {parameter.name: parameter for parameter in detector.params}
+    declared = {name: (default, what) for name, default, what in options_of(DetectorSettings)}
+    assert {name for name in shown if name in Settings.__dataclass_fields__} == set(OPTIONS)
+    for name in OPTIONS:
+        assert (shown[name].default, shown[name].help) == (declared[name][0], declared[name][1].help)
+    assert (shown["size"].default, shown["weights"].default) == (192, Settings.weights)
+
+
+@pytest.mark.parametrize("words", ["--size 100", "--size 544", "--batch 1", "--steps 0", "--warmup -1", "--clip 1"])
+def test_a_detector_that_cannot_be_trained_is_wrong_usage(words: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(train_app, ["detector", str(tmp_path), "-o", str(tmp_path / "run"), *words.split()])
+    assert result.exit_code == 2 and words.split()[0] in result.output and not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -90,3 +108,10 @@ def test_bounds_hold_in_python_too(values: dict[str, Any], words: str) -> None:
     check_bounds(Settings())
     with pytest.raises(CopytraceError, match=f"^{words}$"):
         Settings(**values).check()
+
+
+@pytest.mark.parametrize("values", [{"size": 100}, {"size": 544}, {"batch": 1}, {"steps": 0}, {"learning_rate": -1.0}])
+def test_bounds_of_a_detector_hold_in_python_too(values: dict[str, Any]) -> None:
+    DetectorSettings().check()
+    with pytest.raises(CopytraceError, match=f"^--{next(iter(values)).replace('_', '-')} must be "):
+        DetectorSettings(**values).check()

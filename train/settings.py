@@ -29,7 +29,8 @@ TAPS = {
 class Settings:
     """A run is a function of these and its photographs. Sizes in pixels, lengths in steps, batches in photographs.
 
-    Every field is an option of ``train run`` too (see :mod:`.verbs.generated`): this is where both are declared.
+    Every field is an option of ``train run`` too, some are of ``train detector`` (see :mod:`.verbs.generated`): this is where
+    they are declared.
     """
 
     backbone: str = option("tf_efficientnet_lite0", "Any of timm's.")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from copytrace.engine import CopytraceError, SourceError
+from copytrace.engine import SourceError
 
 from ..data.batches import places_of_step
 from ..data.photographs import Photographs
@@ -27,6 +27,7 @@ from .finish import export
 from .network import TAPS, DetectorNetwork
 from .objective import DetectionObjective
 from .scene_files import FOLDER, SceneFiles
+from .settings import DetectorSettings
 
 HELD_BACK, HELD_BACK_SCENES = "held-back", 400
 FROZEN_BLOCKS = 3
@@ -89,16 +90,16 @@ def exportable(network: DetectorNetwork) -> DetectorNetwork:
     return network.cpu().eval()
 
 
-def detector_settings(**given: object) -> Settings:
-    """Those of a run; what a detector has no use for is as it always is."""
-    fixed = {"backbone": LITE0, "taps": TAPS, "dimension": 0, "power": 2.0, "folded": not torch.cuda.is_available()}
-    return Settings(**fixed | given)
+def detector_settings(**given: object) -> DetectorSettings:
+    """Those of a run; what is not given, and has no place in :data:`.settings.OPTIONS`, is as it always is."""
+    fixed = {"backbone": LITE0, "taps": TAPS, "folded": not torch.cuda.is_available()}
+    return DetectorSettings(**fixed | given)
 
 
 def train(
     roots: Sequence[Path],
     folder: Path,
-    settings: Settings,
+    settings: DetectorSettings,
     count: int,
     say: Say,
     *,
@@ -110,8 +111,7 @@ def train(
     scenes: where they are kept, which runs may share (default: in ``folder``).
     Returns: figures on scenes of photographs held back. Raises: SourceError, StoreError, ResumeError, CopytraceError.
     """
-    if rank_and_world()[1] > 1:
-        raise CopytraceError("a detector is trained by one process; start it without torchrun")
+    settings.check(rank_and_world()[1])
     everything = Photographs(roots, settings.seed)
     photographs, held = everything.split(min(MOST_HELD_BACK, max(2, round(settings.hold_back * len(everything)))))
     if len(photographs) < 2:

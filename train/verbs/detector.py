@@ -4,26 +4,27 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from copytrace.engine import Bundle
+from copytrace.engine import Bundle, CopytraceError
 from copytrace.engine.cli.options import path
 
-from ..settings import Settings
+from ..detector.settings import OPTIONS, DetectorSettings
+from .generated import with_options_of
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 RunFolder = Annotated[
     Path, typer.Option("-o", "--output", help="A new folder for scenes, checkpoint, log and network.", parser=path)
 ]
-_D = Settings(size=192, steps=1500, batch=32, warmup=100, clip=5.0)
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+@with_options_of(DetectorSettings, *OPTIONS)
 def detector(
     roots: Annotated[list[Path], typer.Argument(help="Photographs: folders, uncompressed tars, text files of paths.")],
     output: RunFolder,
@@ -32,25 +33,19 @@ def detector(
         Path | None, typer.Option("--scenes-in", help="Where they are kept, which runs may share. [default: in -o]")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is there.")] = False,
-    size: Annotated[int, typer.Option(min=64, max=512, help="Side of the input, pixels; a multiple of 32.")] = _D.size,
-    weights: Annotated[str, typer.Option(help="Of the trunk: imagenet, none, or a file.")] = _D.weights,
-    steps: Annotated[int, typer.Option(min=1)] = _D.steps,
-    batch: Annotated[int, typer.Option(min=2, help="Scenes a step.")] = _D.batch,
-    learning_rate: Annotated[float, typer.Option(min=0)] = _D.learning_rate,
-    warmup: Annotated[int, typer.Option(min=0, help="Steps.")] = _D.warmup,
-    hold_back: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the photographs to measure on.")] = 0.1,
-    checkpoint_every: Annotated[int, typer.Option(min=0, help="Steps; 0: at the end only.")] = _D.checkpoint_every,
-    seed: Annotated[int, typer.Option(min=0)] = _D.seed,
+    *,
+    options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
     """Train a detector of pasted photographs on scenes that are made of photographs."""
-    options = {key: value for key, value in locals().items() if key in Settings.__dataclass_fields__}
+    try:
+        DetectorSettings(**options).check()
+    except CopytraceError as error:
+        raise typer.BadParameter(str(error)) from None
     from ..detector.run import detector_settings, train
 
-    if size % 32:
-        raise typer.BadParameter(f"{size} is no multiple of 32", param_hint="--size")
     started = time.perf_counter()
-    settings = detector_settings(**options, clip=_D.clip)
+    settings = detector_settings(**options)
     quality = train(roots, output, settings, scenes, _say, scenes=scene_folder, resume=resume)
     result = {"run": str(output), "seconds": round(time.perf_counter() - started, 1), "quality": quality}
     found = quality["int8"]

@@ -11,13 +11,18 @@ from ..option import Option, options_of
 Command = Callable[..., None]
 
 
-def with_options_of(settings: type) -> Callable[[Command], Command]:
-    """Give a command an option for each field of a dataclass, in the place of its parameter ``options``.
+def with_options_of(settings: type, *names: str) -> Callable[[Command], Command]:
+    """Give a command options for the fields of a dataclass, in the place of its parameter ``options``.
 
-    It gets them as a dict by name; None stands for what the command decides itself. Tuples are written with commas.
+    names: of those fields; none: of all. The command gets them as a dict by name; None stands for what it decides itself.
+    Tuples are written with commas.
     """
     types = get_type_hints(settings)
-    generated = [_parameter(name, types[name], default, what) for name, default, what in options_of(settings)]
+    generated = [
+        _parameter(name, types[name], default, what)
+        for name, default, what in options_of(settings)
+        if not names or name in names
+    ]
 
     def decorate(command: Command) -> Command:
         def run(**given: Any) -> None:
