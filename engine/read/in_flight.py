@@ -12,13 +12,17 @@ _LARGE = (
 )  # pixels from which on memory is handed back; below, allocating it anew would take longer than it is worth
 
 
+_turn = Lock()
+_changed = Condition()
+_pixels = 0
+
+
 def _start_at_nothing() -> None:
-    """Also what a forked process does: the threads that had pixels in flight, or waited for their turn, stay behind."""
+    """In a forked process: the threads that had pixels in flight, or waited for their turn, stayed behind."""
     global _turn, _changed, _pixels
     _turn, _changed, _pixels = Lock(), Condition(), 0
 
 
-_start_at_nothing()
 os.register_at_fork(after_in_child=_start_at_nothing)
 
 
