@@ -19,6 +19,8 @@ std::vector<std::string> instruction_sets() {
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "The native core: projection, query normalisation against a bank, and exact search.";
+  // What a kernel's table is made of on first use is made now: a process forked amid that would wait for it for ever.
+  copytrace::available_kernels();
   module.def("instruction_sets", &instruction_sets, "Instruction sets this processor can run, slowest first.");
   copytrace::bind_describe(module);
   copytrace::bind_search(module);

@@ -99,7 +99,7 @@ void NearestSearch::search(const Block& block, std::size_t begin, std::size_t en
 
 void NearestSearch::add(const References& block, std::int64_t first, const std::int64_t* ranks,
                         const std::uint8_t* alive, const TileKernel& kernel, std::size_t threads) {
-  const std::lock_guard<std::mutex> lock(running_);
+  const std::unique_lock<std::mutex> lock = hold();
   block.prepare(kernel, threads);
   const SearchGrid grid(queries_.count, block.panels(), kernel.rows, threads);
   const Block rows{block, first, ranks, alive};
@@ -122,6 +122,13 @@ void NearestSearch::add(const References& block, std::int64_t first, const std::
   for (auto& best : best_) best.trim();
 }
 
+std::unique_lock<std::mutex> NearestSearch::hold() const {
+  if (getpid() == owner_) return std::unique_lock<std::mutex>(running_);
+  std::unique_lock<std::mutex> lock(running_, std::try_to_lock);
+  if (!lock) throw std::runtime_error("this search was under way when the process was forked; begin a new one");
+  return lock;
+}
+
 std::vector<std::size_t> NearestSearch::places() const {
   std::vector<std::size_t> first(best_.size() + 1, 0);
   for (std::size_t i = 0; i < best_.size(); ++i) first[i + 1] = first[i] + best_[i].kept().size();
@@ -129,13 +136,13 @@ std::vector<std::size_t> NearestSearch::places() const {
 }
 
 std::size_t NearestSearch::found() const {
-  const std::lock_guard<std::mutex> lock(running_);
+  const std::unique_lock<std::mutex> lock = hold();
   return places().back();
 }
 
 void NearestSearch::result(std::size_t count, std::int64_t* queries, std::int64_t* rows, double* distances,
                            std::size_t threads) {
-  const std::lock_guard<std::mutex> lock(running_);
+  const std::unique_lock<std::mutex> lock = hold();
   const std::vector<std::size_t> first = places();
   if (first.back() != count) throw std::invalid_argument("a block was added while the result was taken");
   parallel_blocks(best_.size(), 64, threads, [&](std::size_t begin, std::size_t end) {

@@ -1,6 +1,8 @@
 // The k nearest references of every query, block of references by block: what was found before keeps the next scan
 // short.
 #pragma once
+#include <unistd.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -71,9 +73,13 @@ class NearestSearch {
   void search(const Block& block, std::size_t begin, std::size_t end, Panels panels, const TileKernel& kernel,
               const Found& found) const;
 
+  // One call at a time. Throws std::runtime_error in a process that was forked amid a call: it would wait for ever.
+  std::unique_lock<std::mutex> hold() const;
+
   // Where in the result each query's pairs begin [count + 1].
   std::vector<std::size_t> places() const;
 
+  const pid_t owner_ = getpid();
   mutable std::mutex running_;
   std::vector<float> data_;
   Queries queries_;

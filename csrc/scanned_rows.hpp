@@ -30,7 +30,7 @@ class ScannedRows {
   bool filtered_by(const TileKernel& kernel) const;
 
   // Makes the form that a kernel scans, when one first asks for it: a processor pays for one of them only. To be called
-  // before they are.
+  // before they are. In a process forked amid that, glibc's call_once begins anew.
   void prepare(const TileKernel& kernel, std::size_t threads) const;
   const PackedRows& packed() const { return *packed_; }
   const QuantisedPanels& quantised() const { return *quantised_; }

@@ -55,9 +55,17 @@ def file_path(name: str, value: object) -> Path:
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(text, str):
         raise TypeError(f"{name} must be a path (text or os.PathLike), not {_shown(value)}")
-    if not text or "\0" in text:
+    if not can_be_path(text):
         raise ValueError(f"{name} must be the path of a file or folder, not {text!r}")
     return Path(text)
+
+
+def can_be_path(text: str) -> bool:
+    """Whether the system lets any file be called so: not where it is empty, holds NUL, or half a surrogate pair."""
+    try:
+        return bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _shown(value: object) -> str:

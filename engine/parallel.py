@@ -4,7 +4,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Lock
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,18 +16,16 @@ class Threads:
     def __init__(self, count: int, name: str) -> None:
         self.count = count
         self._name = name
-        self._lock = Lock()
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
+        self._pools: dict[int, ThreadPoolExecutor] = {}  # of each process
 
     def map(self, function: Callable[[T], R], items: Iterable[T], window: int) -> Generator[R, None, None]:
         """See :func:`map_ordered`."""
         return map_ordered(self._started(), function, items, window)
 
     def _started(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None or self._pool[0] != os.getpid():
-                self._pool = os.getpid(), ThreadPoolExecutor(self.count, self._name)
-            return self._pool[1]
+        """No lock that a fork could find held: the first pool to come stays, and one beside it has not started anything."""
+        here = os.getpid()
+        return self._pools.get(here) or self._pools.setdefault(here, ThreadPoolExecutor(self.count, self._name))
 
 
 def map_ordered(

@@ -110,6 +110,49 @@ def test_a_forked_child_computes_without_the_threads_that_stayed_behind() -> Non
     assert result.returncode == 0 and result.stdout == "done\n", result.stderr
 
 
+FORKING_AMID = """
+import os, signal, sys, threading, time, numpy as np
+from copytrace.engine import _core
+rows = np.random.default_rng(0).standard_normal((20_000, 256), np.float32)
+queries, ranks = rows[:20].copy(), np.arange(20_000)
+expected = _core.Bank(rows).nearest(queries, 3)[1]
+for isa in _core.instruction_sets():
+    for turn in range(4):  # while another thread makes the form that is scanned, which the child's own call needs as well
+        bank = _core.Bank(rows)
+        other = threading.Thread(target=bank.nearest, args=(queries, 3), kwargs={"threads": 2, "isa": isa})
+        other.start()
+        time.sleep(0.001 * turn)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            os._exit(0 if (bank.nearest(queries, 3, threads=2, isa=isa)[1] == expected).all() else 1)
+        assert os.waitpid(child, 0)[1] == 0, isa
+        other.join()
+search = _core.NearestSearch(rows[:4000].copy(), 3)
+other = threading.Thread(target=search.add, args=(_core.References(rows), 0, ranks))
+other.start()
+outcomes = set()
+while other.is_alive():
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        try:
+            search.result()
+        except RuntimeError as error:
+            os._exit(3 if "forked" in str(error) else 1)
+        os._exit(0)
+    outcomes.add(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    time.sleep(0.01)
+assert 3 in outcomes and outcomes <= {0, 3}, outcomes  # refused while it was under way
+print("done")
+"""
+
+
+def test_a_child_forked_amid_a_first_call_waits_for_no_thread_that_stayed_behind() -> None:
+    result = subprocess.run([sys.executable, "-c", FORKING_AMID], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0 and result.stdout == "done\n", result.stderr
+
+
 ENDING = """
 import sys, threading, time, numpy as np
 from copytrace.engine import _core

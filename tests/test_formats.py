@@ -183,6 +183,29 @@ def test_pixels_in_flight_are_bounded_and_no_thread_starves() -> None:
         pass  # the one before has given back what it held
 
 
+_FORK = """
+import os, signal, threading, time
+from copytrace.engine.read.in_flight import in_flight
+def hold(seconds):
+    with in_flight(100, 100):
+        time.sleep(seconds)
+threads = [threading.Thread(target=hold, args=(seconds,)) for seconds in (0.5, 0)]  # the second waits for its turn
+for thread in threads:
+    thread.start()
+    time.sleep(0.1)
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    hold(0)
+    os._exit(0)
+raise SystemExit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_forked_process_waits_for_no_pixels_of_the_threads_that_stayed_behind() -> None:
+    assert subprocess.run([sys.executable, "-c", _FORK]).returncode == 0
+
+
 _PEAK = """
 import sys
 from concurrent.futures import ThreadPoolExecutor

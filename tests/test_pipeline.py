@@ -186,6 +186,8 @@ def test_a_result_for_each_image_in_order(engine: Engine, tmp_path: Path) -> Non
         assert (np.stack(kept) == rows).all() and kept[0].dtype == np.float32
         assert "No such file" in str(each[3].reason) and "empty" in str(each[5].reason)
         assert "limit" in str(each[7].reason)
+    unnameable = engine.embed_each(["a\0b", "\ud800", "", good])
+    assert [result.reason for result in unnameable] == ["no file can have this name"] * 3 + [None]
     assert engine.embed_each([]) == [] and len(engine.embed_each(good)) == 1
     assert engine.embed_each(good, output="raw")[0].row.shape == engine.bundle.projection.mean.shape  # type: ignore[union-attr]
     with pytest.raises(BadImageError, match="image 1: not an image"):

@@ -315,7 +315,10 @@ def test_parts_are_the_whole(tmp_path: Path) -> None:
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
         assert sum(sum(part.ignored.values()) for part in parts) == 1
     for i, n in ((-1, 2), (2, 2), (0, 0)):
-        with pytest.raises(ValueError, match="parts are numbered"):
+        with pytest.raises(ValueError, match="must be a whole number"):
+            source.part(i, n)
+    for i, n in ((True, 2), (0.0, 2), ("0", 2), (0, None)):
+        with pytest.raises(TypeError, match="must be a whole number"):
             source.part(i, n)
 
 
@@ -327,7 +330,7 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     for place in (b"photos", 7, None):
         with pytest.raises(TypeError, match="a source must be a path"):
             open_source(place)
-    for place in ("", "a\0b"):
+    for place in ("", "a\0b", [tmp_path / "a.jpg", "\ud800.jpg"]):
         with pytest.raises(SourceError):
             open_source(place)
     with pytest.raises(ValueError, match="'stat' or 'hash'"):

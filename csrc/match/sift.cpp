@@ -28,6 +28,9 @@ std::array<float, kGradients> bell(double extent, double sigma) {
   return weights;
 }
 
+const auto direction_weights = bell(kDirectionExtent, kDirectionExtent / 6.0);
+const auto descriptor_weights = bell(kDescriptorExtent, kDescriptorExtent / 5.0 * kCells / 2.0);
+
 double sigma_of(const Extremum& place) { return kSigma * std::exp2(place.scale / kLayers); }
 
 struct Gradients {
@@ -45,8 +48,7 @@ struct Gradients {
 }  // namespace
 
 std::vector<double> directions(const Octave& octave, const Extremum& place, const SiftKernel& kernel) {
-  static const auto weights = bell(kDirectionExtent, kDirectionExtent / 6.0);
-  const Gradients found(octave, place, 0.0, kDirectionExtent, weights, kernel);
+  const Gradients found(octave, place, 0.0, kDirectionExtent, direction_weights, kernel);
   double raw[kBins] = {}, bins[kBins];
   for (std::size_t i = 0; i < kGradients; ++i) {
     const auto bin = static_cast<std::size_t>(found.turns[i] * static_cast<float>(kBins) + 0.5f);
@@ -71,8 +73,7 @@ std::vector<double> directions(const Octave& octave, const Extremum& place, cons
 
 void describe(const Octave& octave, const Extremum& place, double direction, const SiftKernel& kernel,
               std::uint8_t* descriptor) {
-  static const auto weights = bell(kDescriptorExtent, kDescriptorExtent / 5.0 * kCells / 2.0);
-  const Gradients found(octave, place, direction, kDescriptorExtent, weights, kernel);
+  const Gradients found(octave, place, direction, kDescriptorExtent, descriptor_weights, kernel);
   float values[kDescriptor];
   kernel.pool(found.lengths, found.turns, values);
   float squares = 0.0f, sum = 0.0f;

@@ -30,19 +30,16 @@ Weights gaussian(double sigma) {
 }
 
 // What leads from each picture of an octave to the next; the first entry from the given one to the first.
-const std::array<Weights, kBlurs>& steps() {
-  static const std::array<Weights, kBlurs> weights = [] {
-    std::array<Weights, kBlurs> all{};
-    all[0] = gaussian(std::sqrt(kSigma * kSigma - kGivenSigma * kGivenSigma));
-    for (std::size_t i = 1; i < kBlurs; ++i) {
-      const double before = kSigma * std::exp2(static_cast<double>(i - 1) / kLayers);
-      const double after = kSigma * std::exp2(static_cast<double>(i) / kLayers);
-      all[i] = gaussian(std::sqrt(after * after - before * before));
-    }
-    return all;
-  }();
-  return weights;
-}
+const std::array<Weights, kBlurs> steps = [] {
+  std::array<Weights, kBlurs> all{};
+  all[0] = gaussian(std::sqrt(kSigma * kSigma - kGivenSigma * kGivenSigma));
+  for (std::size_t i = 1; i < kBlurs; ++i) {
+    const double before = kSigma * std::exp2(static_cast<double>(i - 1) / kLayers);
+    const double after = kSigma * std::exp2(static_cast<double>(i) / kLayers);
+    all[i] = gaussian(std::sqrt(after * after - before * before));
+  }
+  return all;
+}();
 
 // Twice the size, linearly, pixel centres at quarters; exact.
 void enlarge(const std::uint8_t* grey, std::size_t width, std::size_t height, const Plane& out) {
@@ -99,12 +96,12 @@ std::vector<Octave> scale_space(const std::uint8_t* grey, std::size_t width, std
   for (std::size_t o = 0; o < count; ++o) {
     const Octave& octave = octaves[o];
     if (o == 0) {
-      kernel.blur(given, octave.blurred[0], nullptr, steps()[0].values, steps()[0].radius, line);
+      kernel.blur(given, octave.blurred[0], nullptr, steps[0].values, steps[0].radius, line);
     } else {
       halve(octaves[o - 1].blurred[kLayers], octave.blurred[0]);
     }
     for (std::size_t i = 1; i < kBlurs; ++i) {
-      const Weights& step = steps()[i];
+      const Weights& step = steps[i];
       kernel.blur(octave.blurred[i - 1], octave.blurred[i], octave.differences[i - 1].data, step.values, step.radius,
                   line);
     }

@@ -4,6 +4,7 @@ import os
 import stat
 from pathlib import Path
 
+from ..arguments import can_be_path
 from .entry import Entry
 from .formats import SNIFF_BYTES
 from .sniff import may_be_image, why_no_image
@@ -38,6 +39,8 @@ def read_image(descriptor: int, offset: int, size: int, byte_limit: int) -> byte
 
 def read_file(path: str | os.PathLike[str], byte_limit: int = DEFAULT_BYTE_LIMIT) -> bytes:
     """The bytes of an image file. Raises: OSError, as :func:`read_image` and for what is not a regular file."""
+    if not can_be_path(os.fspath(path)):
+        raise OSError("no file can have this name")
     mode = os.stat(path).st_mode  # noqa: PTH116
     if not stat.S_ISREG(mode):
         raise OSError("a folder, not an image" if stat.S_ISDIR(mode) else "not a regular file")

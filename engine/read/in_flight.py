@@ -1,6 +1,7 @@
 """A bound on the pixels that all threads of the process decode at one time."""
 
 import ctypes
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -10,9 +11,19 @@ _LARGE = (
     1 << 22
 )  # pixels from which on memory is handed back; below, allocating it anew would take longer than it is worth
 
+
 _turn = Lock()
 _changed = Condition()
 _pixels = 0
+
+
+def _start_at_nothing() -> None:
+    """In a forked process: the threads that had pixels in flight, or waited for their turn, stayed behind."""
+    global _turn, _changed, _pixels
+    _turn, _changed, _pixels = Lock(), Condition(), 0
+
+
+os.register_at_fork(after_in_child=_start_at_nothing)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ..arguments import can_be_path
 from ..errors import SourceError
 from .entry import Entry, IdRule, image_id, shown
 from .files import FileReader
@@ -42,7 +43,7 @@ def list_paths(paths: Iterable[str | os.PathLike[str]], name: str, rule: IdRule,
     for row, path in enumerate(paths):
         if not isinstance(path, str | os.PathLike) or not isinstance(text := os.fspath(path), str):
             raise TypeError(f"item {row} of {name} must be a path (str or os.PathLike), not {type(path).__name__}")
-        if "\0" in text or not text:
+        if not can_be_path(text):
             raise SourceError(f"item {row} of {name}: {text!r} cannot be the path of a file")
         entries.append(Entry(image_id(text, rule), text, row))
     if entries and not any(_exists(entry.name) for entry in entries):

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, get_args
 
+from ..arguments import whole_number
 from ..errors import DuplicateIdError, SourceError
 from .entry import Entry, shown
 from .stamps import StampKind, Stamps, names_digest, stamp
@@ -102,10 +103,11 @@ class Source:
     def part(self, i: int, n: int) -> "Source":
         """The ``i``-th of ``n`` consecutive parts, whose sizes differ by at most one; all parts in order are the whole.
 
-        A part may be empty. What was ignored is counted in the first one. Raises: ValueError unless 0 <= i < n.
+        A part may be empty. What was ignored is counted in the first one. Raises: ValueError unless 0 <= i < n; TypeError for
+        what is no whole number.
         """
-        if not 0 <= i < n:
-            raise ValueError(f"part {i} of {n}: parts are numbered from 0 to one less than their number")
+        n = whole_number("n", n, 1)
+        i = whole_number("i", i, 0, n - 1)
         start, stop = (len(self) * place // n for place in (i, i + 1))
         return Source(self.name, self.path, self._entries[start:stop], self._reader, self.ignored if i == 0 else {})
 
