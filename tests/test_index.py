@@ -173,18 +173,50 @@ def test_readers_see_one_moment_while_a_writer_works() -> None:
     assert not failures and sorted(set(index.nearest(directions, size).references)) == generation(59)
 
 
-@pytest.mark.parametrize("ids", ["ascending", "between two", "random"])
-def test_numbers_of_ids_keep_their_order(ids: str) -> None:
+@pytest.mark.parametrize("ids", ["ascending", "descending", "between two", "random"])
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_numbers_of_ids_keep_their_order(ids: str, size: int) -> None:
+    """Whatever comes, and in whatever company: numbers ascend with the ids, and who has another one is told."""
     rng, order = np.random.default_rng(0), IdOrder()
-    names = {"ascending": [f"{i:05d}" for i in range(400)], "between two": [f"a{i:05d}" for i in range(400)]}.get(
-        ids, [f"{x:x}" for x in rng.permutation(10**6)[:400]]
-    )
-    order.add(["Z", "b", *(f"{i}-" for i in range(3000))])
-    for name in names:
-        order.add([name])
-    order.remove(names[::3])
-    kept = sorted([*(name for i, name in enumerate(names) if i % 3), "Z", "b"])
-    assert (np.diff(order.numbers(kept)) > 0).all()
+    names = {
+        "ascending": [f"{i:05d}" for i in range(3000)],
+        "descending": [f"{-i:06d}" for i in range(-3000, 0)],
+        "between two": [f"a{i:05d}" for i in range(3000)],
+        "random": [f"{x:x}" for x in rng.permutation(10**6)[:3000]],
+    }[ids]
+    numbers: dict[int, int] = {}
+    by_slot: list[str] = []
+
+    def add(new: list[str]) -> None:
+        slots = np.arange(len(by_slot), len(by_slot) + len(new))
+        by_slot.extend(new)
+        changed = order.add(new, slots)
+        numbers.update(zip(slots.tolist(), order.numbers(new).tolist(), strict=True))
+        numbers.update(zip(changed.slots.tolist(), changed.numbers.tolist(), strict=True))
+        assert (np.diff(changed.slots) > 0).all()
+
+    add(["Z", "b", *(f"{i}-" for i in range(300))])
+    for start in range(0, len(names), size):
+        add(names[start : start + size])
+    gone = names[::3]
+    slots = {name: slot for slot, name in enumerate(by_slot)}
+    assert sorted(order.remove(gone).tolist()) == sorted(slots[name] for name in gone)
+    kept = sorted(set(by_slot) - set(gone))
+    assert len(order) == len(kept) and (np.diff(order.numbers(kept)) > 0).all()
+    assert order.numbers(kept).tolist() == [numbers[slots[name]] for name in kept]
+    assert order.slots(kept).tolist() == [slots[name] for name in kept]
+    assert order.present([*gone[:5], "Z", "nobody"]) == ["Z"] and gone[0] not in order and 5 not in order
+    with pytest.raises(KeyError):
+        order.slots([gone[0]])
+
+
+def test_ids_that_all_come_between_two_do_not_change_the_numbers_of_all() -> None:
+    """Ascending ids before one that stays the last: every few of them, only those around have to move."""
+    order, moved = IdOrder(), 0
+    order.add(["z", *(f"a{i:05d}" for i in range(5000))], np.arange(5001))
+    for i in range(2000):
+        moved += len(order.add([f"b{i:05d}"], np.array([5001 + i])).slots)
+    assert 0 < moved < 2000 * 50
 
 
 def test_replaced_rows_are_found_and_never_missing() -> None:

@@ -12,7 +12,10 @@ import pytest
 from services import Running, photo, running
 
 from copytrace.engine import Collection, Engine, search
-from copytrace.engine.serve.verdicts import Thresholds
+from copytrace.engine.match.aligned import NOTHING
+from copytrace.engine.match.probability import TERMS, PairFeatures, PairModel
+from copytrace.engine.match.verification import NONE
+from copytrace.engine.serve.verdicts import Thresholds, similarity_probabilities
 
 from bundle_files import small_bundle
 
@@ -100,6 +103,14 @@ def test_verdicts_go_by_the_thresholds(shared: Running) -> None:
         "review",
         "no match",
     ]
+
+
+def test_probabilities_by_the_score_alone_are_those_of_the_model() -> None:
+    model = PairModel(tuple(np.random.default_rng(0).normal(size=len(TERMS)).tolist()))
+    scores = [-0.0, -0.1, -1.7, -2.0, -4.5]
+    pairs = [PairFeatures.of(1.0 + score / 2.0, NONE, NOTHING, 0.0, 1) for score in scores]
+    assert np.allclose(similarity_probabilities(model, scores), model.predict(pairs), rtol=1e-12)
+    assert similarity_probabilities(model, []) == []
 
 
 def test_a_bad_image_is_its_own_error(shared: Running) -> None:

@@ -139,6 +139,11 @@ class OpenCollection:
         with self._guard, reporting(self.path):
             return self._catalogue.properties()
 
+    def release_pages(self) -> None:
+        """Let go of the memory that reading the segments has taken, which otherwise lasts until others need it."""
+        with self._guard:
+            self._files.release_pages()
+
     def check(self) -> list[str]:
         """Everything that is damaged, one line each; empty when all is well. Reads every byte that counts."""
         with self._guard, reporting(self.path):

@@ -8,6 +8,7 @@ import os
 import re
 import struct
 from collections.abc import Iterable
+from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ class SegmentFiles:
     def __init__(self, folder: Path, width: int) -> None:
         self._folder = folder
         self._widths = {DESCRIPTORS: width, BLOBS: 1}
-        self._maps: dict[int, NDArray[np.uint8]] = {}
+        self._maps: dict[int, tuple[mmap, NDArray[np.uint8]]] = {}
 
     def path(self, number: int, kind: str) -> Path:
         return self._folder / f"{kind}-{number:06d}.segment"
@@ -75,8 +76,8 @@ class SegmentFiles:
         Raises: FileNotFoundError when it has been compacted away; CollectionError when it is damaged.
         """
         known = self._maps.get(segment.number)
-        if known is not None and len(known) >= segment.length:
-            return known
+        if known is not None and len(known[1]) >= segment.length:
+            return known[1]
         path = self.path(segment.number, segment.kind)
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -84,9 +85,15 @@ class SegmentFiles:
                 raise CollectionError(f"{path}: is cut off: {size} bytes of {segment.length}; restore a backup")
             if file.read(HEADER_BYTES) != self._header(segment.number, segment.kind):
                 raise CollectionError(f"{path}: its header is damaged; restore a backup")
-            mapped = np.memmap(file, np.uint8, "r", shape=(segment.length,)).view(np.ndarray)
-        self._maps[segment.number] = mapped
+            pages = mmap(file.fileno(), segment.length, access=ACCESS_READ)
+        mapped = np.frombuffer(pages, np.uint8)
+        self._maps[segment.number] = pages, mapped
         return mapped
+
+    def release_pages(self) -> None:
+        """Let go of the memory that reading the maps has taken; what is read again comes from the file again."""
+        for pages, _ in self._maps.values():
+            pages.madvise(MADV_DONTNEED)
 
     def forget(self, alive: Iterable[int]) -> None:
         """Let go of the maps of all segments but these."""

@@ -1,7 +1,9 @@
 """What a collection holds at one moment: the catalogue read in one transaction, and the segments it names mapped within it."""
 
+from array import array
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from sys import intern
 from typing import TypeVar
 
 import numpy as np
@@ -39,17 +41,17 @@ class Snapshot:
     def descriptors(self, view: str | None) -> Descriptors:
         ids: list[str] = []
         views: list[str] = []
-        places: list[tuple[int, int]] = []
-        checksums: list[bytes] = []
+        places = array("q")
+        checksums = bytearray()
         for record in self._catalogue.records():
             for i, name in enumerate(record.view_names()):
                 if view is None or name == view:
                     ids.append(record.id)
-                    views.append(name)
-                    places.append((record.segment, record.row + i))
-                    checksums.append(record.checksums[4 * i : 4 * i + 4])
-        table = np.asarray(places, np.int64).reshape(-1, 2)
-        sums = np.frombuffer(b"".join(checksums), "<u4")
+                    views.append(intern(name))  # one text for all of them
+                    places.extend((record.segment, record.row + i))
+                    checksums += record.checksums[4 * i : 4 * i + 4]
+        table = np.frombuffer(places, np.int64).reshape(-1, 2)
+        sums = np.frombuffer(checksums, "<u4")
         return Descriptors(self.path, self._dimension, self.tables, ids, views, table, sums)
 
     def with_blobs(self, kinds: Iterable[str]) -> tuple[Descriptors, dict[str, Blobs]]:

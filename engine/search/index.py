@@ -14,7 +14,7 @@ from .. import _core
 from ..errors import SearchError
 from ..threads import cpu_count
 from .blocks import Block
-from .id_order import IdOrder
+from .id_order import IdOrder, Renumbered
 from .nearest import nearest_in_blocks
 from .pairs import Float32, Indices, Pairs, Ranks, Rows, check_dimensions, id_ranks, load
 from .range import within_in_blocks
@@ -62,6 +62,15 @@ class _Segment:
         alive = np.ones(len(self.ids), bool) if self.alive is None else self.alive.copy()
         alive[np.searchsorted(self.slots, slots)] = False
         return replace(self, alive=alive)
+
+    def renumbered(self, changed: Renumbered) -> "_Segment":
+        """The same with other keys for some of the slots, which may be those of any segment."""
+        begin, end = np.searchsorted(changed.slots, [self.slots[0], self.slots[-1] + 1])
+        if begin == end:
+            return self
+        keys = self.keys.copy()
+        keys[np.searchsorted(self.slots, changed.slots[begin:end])] = changed.numbers[begin:end]
+        return replace(self, keys=keys)
 
 
 def _merged(parts: Sequence[_Segment]) -> _Segment:
@@ -126,7 +135,6 @@ class Index:
         self._block_rows = block_rows
         self._changing = Lock()
         self._order = IdOrder()
-        self._slots: dict[str, int] = {}
         self._next_slot = 0
         self._snapshot = _Snapshot((), dimension)
 
@@ -138,7 +146,7 @@ class Index:
         return self._snapshot.live
 
     def __contains__(self, name: object) -> bool:
-        return name in self._slots
+        return name in self._order
 
     def add(self, ids: Sequence[str], rows: Rows, *, replace: bool = False) -> None:
         """Add rows [N, D] under new ids; all of them or, on an error, none.
@@ -155,7 +163,7 @@ class Index:
         id_ranks(names)  # refuses what occurs twice
         values = load(rows, 0, rows.shape[0])
         with self._changing:
-            old = [name for name in names if name in self._slots]
+            old = self._order.present(names)
             if old and not replace:
                 raise SearchError(f"the id {old[0]!r} is in the index already")
             if names:
@@ -167,22 +175,13 @@ class Index:
             _core.References(values[part]) for part in parts
         ]  # the memory first: nothing has changed if there is none
         segments = self._without(old)
-        if self._order.add(names):
-            segments = [replace(segment, keys=self._keys_of(segment)) for segment in segments]
         slots = np.arange(self._next_slot, self._next_slot + len(names))
+        changed = self._order.add(names, slots)
         keys = self._order.numbers(names)
+        segments = [segment.renumbered(changed) for segment in segments]
         segments += [_Segment(r, names[p], slots[p], keys[p]) for r, p in zip(rows, parts, strict=True)]
-        self._slots.update(zip(names, slots.tolist(), strict=True))
         self._next_slot += len(names)
         self._publish(segments)
-
-    def _keys_of(self, segment: _Segment) -> Indices:
-        """Numbers of a segment's ids; those of removed rows, which may be there again elsewhere, do not matter."""
-        if segment.alive is None:
-            return self._order.numbers(segment.ids)
-        keys = np.zeros(len(segment.ids), np.int64)
-        keys[segment.alive] = self._order.numbers([segment.ids[i] for i in np.flatnonzero(segment.alive).tolist()])
-        return keys
 
     def remove(self, ids: Sequence[str]) -> None:
         """Remove references; all of them or, on an error, none. Raises: SearchError on an id that is not there or twice."""
@@ -190,7 +189,7 @@ class Index:
         id_ranks(names)
         with self._changing:
             for name in names:
-                if name not in self._slots:
+                if name not in self._order:
                     raise SearchError(f"the id {name!r} is not in the index")
             self._publish(self._without(names))
 
@@ -198,8 +197,7 @@ class Index:
         """Forget ids that are there; the segments with their rows marked as removed."""
         if not names:
             return list(self._snapshot.segments)
-        gone = np.sort([self._slots.pop(name) for name in names])
-        self._order.remove(names)
+        gone = np.sort(self._order.remove(names))
         segments = []
         for segment in self._snapshot.segments:
             here = gone[slice(*np.searchsorted(gone, [segment.slots[0], segment.slots[-1] + 1]))]
@@ -224,7 +222,7 @@ class Index:
     def rows(self, ids: Sequence[str]) -> Float32:
         """The rows of references, float32 [n, D]. Raises: KeyError for an id that is not there."""
         with self._changing:
-            slots = np.array([self._slots[name] for name in ids], np.int64)
+            slots = self._order.slots(ids)
             snapshot = self._snapshot
         found = np.empty((len(slots), self.dimension), np.float32)
         for segment in snapshot.segments:

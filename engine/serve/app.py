@@ -14,6 +14,7 @@ from . import failure
 from .forms import ErrorAnswer
 from .routes import embedding, jobs, matching, page, references, status
 from .service import Service
+from .small_bodies import SmallBodies
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"model": ErrorAnswer} for code in (400, 401, 403, 413, 415, 422, 429, 503)
@@ -49,6 +50,7 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(part.router, responses=_ERRORS)
     app.include_router(status.router)
     app.include_router(page.router)
+    app.add_middleware(SmallBodies, seconds=service.settings.request_seconds)
     app.add_middleware(Counted, service=service)
     return app
 

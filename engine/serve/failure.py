@@ -19,14 +19,20 @@ log = logging.getLogger(__name__)
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class RequestError(Exception):
-    """Answered with ``status`` instead of a result. code: a word for machines, message: a line for people."""
+class RequestError(HTTPException):
+    """Answered with ``status`` instead of a result. code: a word for machines, message: a line for people.
+
+    An HTTPException, since FastAPI lets no other through while it reads a body.
+    """
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
+        self.headers: dict[str, str]
+        super().__init__(status, message, dict(headers or {}))
         self.status = status
         self.code = code
-        self.headers = dict(headers or {})
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 def busy(message: str, seconds: float) -> RequestError:

@@ -67,6 +67,7 @@ class LiveReferences:
             if not is_wanted():
                 return
             self.index.add(ids, rows)
+            self.collection.release_pages()  # the rows are in memory now, and not wanted there twice
 
     def close(self) -> None:
         self.reader.close()

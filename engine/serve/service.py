@@ -60,6 +60,7 @@ class Service:
         self.engine = Engine(
             settings.bundle, precision=precision, threads=settings.threads, pixel_limit=settings.pixel_limit
         )
+        self.bundle_hash = self.engine.bundle.recipe
         embedder = self.engine.embedder
         attributes = describe_run(embedder, "reference", OUTPUT)
         matching = self.engine.bundle.matching
@@ -119,10 +120,6 @@ class Service:
     @property
     def path(self) -> Path:
         return self.references.collection.path
-
-    @property
-    def bundle_hash(self) -> str:
-        return self.engine.bundle.recipe
 
     async def compute(self, request: Request, wanted: Sequence[Wanted]) -> Results:
         """Let images be computed. Raises: RequestError when there is no room or time, or nobody to answer any more."""

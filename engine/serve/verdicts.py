@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+import numpy as np
 
 from ..errors import ServiceError
 from ..match.aligned import NOTHING
-from ..match.probability import PairFeatures, PairModel
+from ..match.probability import PairFeatures, PairModel, sigmoid
 from ..match.verification import NONE
 from .forms import Verdict
 
@@ -42,5 +45,14 @@ class Thresholds:
 
 def similarity_probabilities(model: PairModel, scores: Sequence[float]) -> list[float]:
     """Probabilities of pairs of which no more than the score, -(squared distance), is known."""
-    pairs = [PairFeatures.of(1.0 + score / 2.0, NONE, NOTHING, 0.0, 1) for score in scores]
-    return [float(value) for value in model.predict(pairs)]
+    at_zero, slope = _line(model)
+    cosines = 1.0 + np.asarray(scores, np.float64) / 2.0
+    found: list[float] = sigmoid(at_zero + slope * cosines).tolist()
+    return found
+
+
+@cache
+def _line(model: PairModel) -> tuple[float, float]:
+    """The log odds of such a pair with the cosine 0, and what a cosine of 1 adds: nothing else of it varies."""
+    at_zero, at_one = model.logits([PairFeatures.of(cosine, NONE, NOTHING, 0.0, 1) for cosine in (0.0, 1.0)]).tolist()
+    return at_zero, at_one - at_zero

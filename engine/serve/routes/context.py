@@ -8,7 +8,7 @@ from ..access import Caller, allow
 from ..service import Service
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:  # a plain function would be called in another thread every time
     service: Service = request.app.state.service
     return service
 
