@@ -12,7 +12,7 @@ import pytest
 from services import Running, photo, running
 
 from copytrace.engine import Collection, Engine, search
-from copytrace.engine.serve.verdicts import Thresholds
+from copytrace.engine.collection import Thresholds
 
 from bundle_files import small_bundle
 

@@ -105,9 +105,11 @@ class Catalogue:
         found = [line for (line,) in self._connection.execute("PRAGMA integrity_check")]
         return [] if found == ["ok"] else found
 
-    def properties(self) -> dict[str, Any]:
+    def properties(self, only: str | None = None) -> dict[str, Any]:
+        """All of them, or the one of a name where it is there."""
         found = {}
-        for name, value, seal in self._connection.execute("SELECT name, value, seal FROM property"):
+        where, values = ("", ()) if only is None else ("WHERE name = ?", (only,))
+        for name, value, seal in self._connection.execute(f"SELECT name, value, seal FROM property {where}", values):
             if property_seal(name, value) != seal:
                 raise self._damaged(f"the property {name!r}")
             found[name] = json.loads(value)
@@ -191,8 +193,9 @@ class Catalogue:
         )
 
     def delete(self, records: Sequence[Record]) -> None:
-        """Forget references and their blobs."""
+        """Forget references, their blobs, and what was to be decided about them."""
         numbers = [(record.number,) for record in records]
+        self._connection.executemany("DELETE FROM review WHERE owner = ? AND decision = ''", numbers)
         self._connection.executemany("DELETE FROM blob WHERE reference = ?", numbers)
         self._connection.executemany("DELETE FROM reference WHERE number = ?", numbers)
         change = (len(records), sum(record.seal() for record in records))

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import failure
 from .forms import ErrorAnswer
-from .routes import embedding, jobs, matching, page, references, status
+from .routes import embedding, jobs, matching, page, references, reviews, status
 from .service import Service
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -45,7 +45,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     failure.install(app)
-    for part in (matching, references, embedding, jobs):
+    for part in (matching, references, embedding, jobs, reviews):
         app.include_router(part.router, responses=_ERRORS)
     app.include_router(status.router)
     app.include_router(page.router)

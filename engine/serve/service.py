@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,7 +14,7 @@ from fastapi import Request
 
 from ..alike import FEATURES, MATCHING, OUTPUT, open_collection
 from ..api import Engine
-from ..collection import Collection, Keys, is_collection
+from ..collection import Collection, Decision, Keys, Review, Reviews, StoredThresholds, is_collection
 from ..errors import ServiceError
 from ..manifest import Precision
 from ..match.constants import MatchConstants
@@ -25,13 +25,13 @@ from .batching import Batcher, QueueFullError
 from .computing import Computed, Computing, Wanted
 from .failure import RequestError, busy
 from .jobs import Jobs
-from .live import LiveReferences
+from .live import Change, LiveReferences
 from .metrics import Metrics
+from .rejected import Rejected
+from .reviewing import Reviewing
 from .second_look import SecondLook
 from .settings import Settings
 from .uploads import ClientGoneError, Uploads
-from .verdicts import PROPERTY as THRESHOLDS
-from .verdicts import Thresholds
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +74,18 @@ class Service:
             collection.set_properties(**{MATCHING: matching})
         self.keeps_features = bool(collection.properties.get(FEATURES, False))
         self.references = LiveReferences(collection, Collection.open(path), settings.threads)
-        self.thresholds = Thresholds.of(collection.properties)
+        self.thresholds = StoredThresholds(path)
+        self.reviewing = Reviewing(Reviews(path), settings)
         self.constants = MatchConstants.load(self.engine.bundle.matching_file("constants")[0])
         self.keys = Keys(path)
         self.access = Access(self.keys, no_auth=settings.no_auth, rate=settings.rate)
         self.uploads = Uploads(settings)
         self.metrics = Metrics()
         second_look = SecondLook(self.engine, self.references, self.constants)
-        self._computing = Computing(embedder, self.references, second_look)
+        rejected = self.reviewing.reviews.rejected() if settings.lower_rejected else []
+        self.rejected = Rejected(rejected, self.constants.views, settings.review_limit)
+        self.references.observe = self._observe
+        self._computing = Computing(embedder, self.references, second_look, self.rejected)
         self.batcher: Batcher[Wanted, Computed] = Batcher(
             self._computing,
             most=settings.queue_images,
@@ -155,12 +159,20 @@ class Service:
             gone.cancel()
             everything.cancel()  # and with it all that has not begun
 
-    def set_thresholds(self, values: Thresholds, who: str) -> None:
-        """Keep other thresholds in the collection, and go by them. Raises: CollectionError when nothing can be written."""
-        collection, given = self.references.collection, asdict(values)
-        with collection.noting(who, "thresholds", given):
-            collection.set_properties(**{THRESHOLDS: given})
-        self.thresholds = values
+    def decide(self, number: int, decision: Decision | None, who: str) -> Review | None:
+        """Keep a decision on a pair, None where there is no such pair. Raises: CollectionError when nothing can be written."""
+        reviews = self.reviewing.reviews
+        decided = reviews.decide(number, decision, who, self.reviewing.most)
+        self.rejected.take_back(number)
+        if self.settings.lower_rejected:
+            for pair in reviews.rejected(number):
+                self.rejected.add(pair)
+        return decided
+
+    def _observe(self, change: Change, ids: Sequence[str]) -> None:
+        """Called with every change of references."""
+        if change != "added":
+            self.rejected.forget(ids)
 
     def check_ready(self) -> None:
         """Raises: RequestError while the references are not all in memory yet."""
@@ -213,8 +225,8 @@ class Service:
         try:
             self.access.save_used()
         finally:
-            self.keys.close()
-            self.references.close()
+            for open_one in (self.keys, self.thresholds, self.reviewing, self.references):
+                open_one.close()
 
     def _watch(self) -> None:
         references = self.references
