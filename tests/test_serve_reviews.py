@@ -1,10 +1,17 @@
 """The review queue: what goes into it, decisions that last, and what was wrong once scoring lower the next time."""
 
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 from services import Running, photo, running
@@ -209,6 +216,36 @@ def test_it_can_be_switched_off(tmp_path: Path, bundle: Path) -> None:
         own.add(("a.jpg", photo(1)))
         assert own.match(("q", photo(2)))[0]["matches"][0]["verdict"] == "review"
         assert queue(own) == []
+
+
+def test_a_kill_takes_back_nothing_that_was_acknowledged(own: Running, bundle: Path) -> None:
+    path = own.service.path.parent / "second.ct"
+    own.service.references.reader.backup(path)
+    command = [str(Path(sys.executable).parent / "copytrace"), "serve", str(path), "--no-auth", "--port", "0"]
+    acknowledged: dict[int, str] = {}
+    with subprocess.Popen([*command, "--bundle", str(bundle)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = next(line for line in process.stderr if line.startswith("serving")).split()[-1]
+        with httpx.Client(base_url=url, transport=httpx.HTTPTransport(retries=3)) as client:
+            while client.get("/readyz").status_code != 200:
+                time.sleep(0.02)
+            files = [("images", (f"q{i}", photo(10 + i))) for i in range(4)]
+            assert client.post("/v1/match", params={"verify": "none"}, files=files).status_code == 200
+            with Reviews(path) as reviews:
+                numbers = [review.number for review in reviews.page()]
+            assert len(numbers) == 16
+            threading.Timer(0.1, process.kill).start()
+            with suppress(httpx.TransportError):
+                for turn in count():
+                    number, decision = numbers[turn % 16], ("accept", "reject")[turn // 16 % 2]
+                    assert client.post(f"/v1/reviews/{number}", json={"decision": decision}).status_code == 200
+                    acknowledged[number] = decision
+        process.stderr.read()
+    with Reviews(path) as reviews, Collection.open(path) as collection:
+        found = {review.number: review.decision for review in reviews.page(decided=True)}
+        assert acknowledged and collection.check() == []
+        assert sum(found[number] != decision for number, decision in acknowledged.items()) <= 1  # the one under way
+        assert len(found.keys() - acknowledged) <= 1
 
 
 def pair(number: int, reference: str = "a") -> NewReview:
