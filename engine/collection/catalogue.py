@@ -194,6 +194,8 @@ class Catalogue:
 
     def delete(self, records: Sequence[Record]) -> None:
         """Forget references, their blobs, and what was to be decided about them."""
+        if not records:
+            return
         numbers = [(record.number,) for record in records]
         self._connection.executemany("DELETE FROM review WHERE owner = ? AND decision = ''", numbers)
         self._connection.executemany("DELETE FROM blob WHERE reference = ?", numbers)
