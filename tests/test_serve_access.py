@@ -28,6 +28,7 @@ NEEDED = {
     ("get", "/v1/thumbnails/{id}"): "read",
     ("get", "/v1/thresholds"): "read",
     ("put", "/v1/thresholds"): "admin",
+    ("get", "/v1/today"): "read",
     ("get", "/v1/reviews"): "review",
     ("post", "/v1/reviews/{id}"): "review",
     ("get", "/v1/reviews/{id}/thumbnail"): "review",

@@ -141,17 +141,17 @@ def test_references_that_go_or_change_take_what_waits_with_them(own: Running) ->
     own.match(("q", photo(9)))
     decided = next(review for review in queue(own) if review["reference"] == "R1")
     decide(own, decided["id"], "reject")
-    assert len(own.service.rejected) == 1
+    assert len(own.service.reviewing.rejected) == 1
     own.client.delete("/v1/references/R0")
     own.add(("R2.jpg", photo(12)), params={"replace": "true"})
     assert [review["reference"] for review in queue(own)] == ["R3"]
     own.add(("R1.jpg", photo(13)), params={"replace": "true"})
-    assert len(own.service.rejected) == 0
+    assert len(own.service.reviewing.rejected) == 0
     assert [review["id"] for review in queue(own, decided=True)] == [decided["id"]]  # what was decided stays
     assert own.service.reviewing.reviews.rejected() == []
     decide(own, decided["id"], None)
     decide(own, decided["id"], "reject")
-    assert len(own.service.rejected) == 0  # of a picture that is not there any more
+    assert len(own.service.reviewing.rejected) == 0  # of a picture that is not there any more
     own.match(("q", photo(9)))
     assert {review["reference"] for review in queue(own)} == {"R1", "R2", "R3"}
 

@@ -165,5 +165,22 @@ class JobList(BaseModel):
     items: list[JobAnswer]
 
 
+class TodayAnswer(BaseModel):
+    """The numbers of the day (UTC), of images by the verdict on their best match."""
+
+    since: str = Field(description="Midnight, or when the service started.")
+    match: int
+    review: int
+    no_match: int
+    errors: int
+    added: int
+    replaced: int
+    deleted: int
+    accepted: int = Field(description="Since midnight, as what was rejected.")
+    rejected: int
+    waiting: int = Field(description="Pairs that wait for a decision.")
+    references: int
+
+
 class Health(BaseModel):
     status: Literal["ok", "ready", "starting", "draining"]

@@ -14,7 +14,7 @@ from fastapi import Request
 
 from ..alike import FEATURES, MATCHING, OUTPUT, open_collection
 from ..api import Engine
-from ..collection import Collection, Decision, Keys, Review, Reviews, StoredThresholds, is_collection
+from ..collection import Collection, Keys, Reviews, StoredThresholds, is_collection
 from ..errors import ServiceError
 from ..manifest import Precision
 from ..match.constants import MatchConstants
@@ -27,10 +27,10 @@ from .failure import RequestError, busy
 from .jobs import Jobs
 from .live import Change, LiveReferences
 from .metrics import Metrics
-from .rejected import Rejected
 from .reviewing import Reviewing
 from .second_look import SecondLook
 from .settings import Settings
+from .today import Today
 from .uploads import ClientGoneError, Uploads
 
 log = logging.getLogger(__name__)
@@ -75,17 +75,16 @@ class Service:
         self.keeps_features = bool(collection.properties.get(FEATURES, False))
         self.references = LiveReferences(collection, Collection.open(path), settings.threads)
         self.thresholds = StoredThresholds(path)
-        self.reviewing = Reviewing(Reviews(path), settings)
         self.constants = MatchConstants.load(self.engine.bundle.matching_file("constants")[0])
+        self.reviewing = Reviewing(Reviews(path), settings, self.constants.views)
         self.keys = Keys(path)
         self.access = Access(self.keys, no_auth=settings.no_auth, rate=settings.rate)
         self.uploads = Uploads(settings)
         self.metrics = Metrics()
+        self.today = Today()
         second_look = SecondLook(self.engine, self.references, self.constants)
-        rejected = self.reviewing.reviews.rejected() if settings.lower_rejected else []
-        self.rejected = Rejected(rejected, self.constants.views, settings.review_limit)
         self.references.observe = self._observe
-        self._computing = Computing(embedder, self.references, second_look, self.rejected)
+        self._computing = Computing(embedder, self.references, second_look, self.reviewing.rejected)
         self.batcher: Batcher[Wanted, Computed] = Batcher(
             self._computing,
             most=settings.queue_images,
@@ -159,20 +158,11 @@ class Service:
             gone.cancel()
             everything.cancel()  # and with it all that has not begun
 
-    def decide(self, number: int, decision: Decision | None, who: str) -> Review | None:
-        """Keep a decision on a pair, None where there is no such pair. Raises: CollectionError when nothing can be written."""
-        reviews = self.reviewing.reviews
-        decided = reviews.decide(number, decision, who, self.reviewing.most)
-        self.rejected.take_back(number)
-        if self.settings.lower_rejected:
-            for pair in reviews.rejected(number):
-                self.rejected.add(pair)
-        return decided
-
     def _observe(self, change: Change, ids: Sequence[str]) -> None:
         """Called with every change of references."""
+        self.today.count(change, len(ids))
         if change != "added":
-            self.rejected.forget(ids)
+            self.reviewing.rejected.forget(ids)
 
     def check_ready(self) -> None:
         """Raises: RequestError while the references are not all in memory yet."""
@@ -233,6 +223,7 @@ class Service:
         self.metrics.watch("queue_images", "Images that wait.", lambda: self.batcher.waiting)
         self.metrics.watch("references", "References in the index.", lambda: len(references))
         self.metrics.watch("index_bytes", "Bytes of their rows as float32.", lambda: references.index_bytes)
+        self.metrics.watch("reviews_dropped", "Requests with pairs not queued.", lambda: self.reviewing.dropped)
         self.metrics.watch("upload_bytes", "Bytes of bodies under way.", lambda: self.uploads.under_way)
         self.metrics.watch(
             "last_checkpoint_seconds",

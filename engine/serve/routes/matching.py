@@ -52,8 +52,9 @@ async def match(
             for image, one in zip(upload.images, results.images, strict=True)
         ]
         await service.reviewing.queue(answered)
-    timings = {"receive": received, **results.seconds, "total": perf_counter() - begun}
     items = [item for _, _, item in answered]
+    service.today.count_matched(items)
+    timings = {"receive": received, **results.seconds, "total": perf_counter() - begun}
     return MatchAnswer(items=items, bundle=service.bundle_hash, timings=timings)
 
 

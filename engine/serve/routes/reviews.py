@@ -40,7 +40,7 @@ async def page(
 async def decide(service: TheService, caller: Reviewer, id: ReviewId, body: NewDecision) -> ReviewAnswer:
     """Accept or reject a pair. What is decided is on the disk, with who and when; another decision takes its place."""
     service.check_ready()
-    decided = await service.write(partial(service.decide, id, body.decision, caller.name))
+    decided = await service.write(partial(service.reviewing.decide, id, body.decision, caller.name))
     if decided is None:
         raise _missing(id)
     return _answer(decided)
