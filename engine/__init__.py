@@ -16,6 +16,7 @@ import logging
 
 from .api import Engine
 from .bundle import DEFAULT_BUNDLE, Bundle
+from .calibration import CalibratedThresholds, calibrate_collection
 from .collection import Collection, read_metadata
 from .dedup import Duplicate, Duplicates, find_duplicates, save_duplicates, save_duplicates_report
 from .errors import (
@@ -55,6 +56,7 @@ __all__ = [
     "BadImageError",
     "Bundle",
     "BundleError",
+    "CalibratedThresholds",
     "Calibration",
     "Collection",
     "CollectionError",
@@ -88,6 +90,7 @@ __all__ = [
     "StoreError",
     "Summary",
     "calibrate",
+    "calibrate_collection",
     "check_submission",
     "convert_descriptors",
     "evaluate",

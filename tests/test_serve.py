@@ -12,10 +12,11 @@ import pytest
 from services import Running, photo, running
 
 from copytrace.engine import Collection, Engine, search
+from copytrace.engine.collection import Thresholds
 from copytrace.engine.match.aligned import NOTHING
-from copytrace.engine.match.probability import TERMS, PairFeatures, PairModel
+from copytrace.engine.match.probability import RELATED, SAME, PairFeatures, PairModel
 from copytrace.engine.match.verification import NONE
-from copytrace.engine.serve.verdicts import Thresholds, similarity_probabilities
+from copytrace.engine.serve.verdicts import similarity_probabilities
 
 from bundle_files import small_bundle
 
@@ -106,7 +107,8 @@ def test_verdicts_go_by_the_thresholds(shared: Running) -> None:
 
 
 def test_probabilities_by_the_score_alone_are_those_of_the_model() -> None:
-    model = PairModel(tuple(np.random.default_rng(0).normal(size=len(TERMS)).tolist()))
+    related = tuple(np.random.default_rng(0).normal(size=len(RELATED)).tolist())
+    model = PairModel(related, (0.0,) * len(SAME))
     scores = [-0.0, -0.1, -1.7, -2.0, -4.5]
     pairs = [PairFeatures.of(1.0 + score / 2.0, NONE, NOTHING, 0.0, 1) for score in scores]
     assert np.allclose(similarity_probabilities(model, scores), model.predict(pairs), rtol=1e-12)

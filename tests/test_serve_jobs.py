@@ -1,16 +1,11 @@
-"""Imports from the service's own machine, and the page."""
+"""Imports from the service's own machine."""
 
-import re
 import time
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 from services import Running, photo, running
-
-from copytrace.engine.serve.routes.page import FOLDER
 
 from bundle_files import small_bundle
 
@@ -99,27 +94,3 @@ def test_nothing_else_can_be_read(tmp_path: Path, bundle: Path, photos: Path) ->
             job = ended(own, own.client.post("/v1/jobs", json={"source": f"{photos.parent}/{name}"}).json()["id"])
             assert job["status"] == "failed" and error in job["error"], job
         assert own.client.get("/v1/references").json()["count"] == 0
-
-
-def test_the_page_and_thumbnails(tmp_path: Path, bundle: Path) -> None:
-    with running(tmp_path / "refs.ct", bundle=bundle) as own:
-        page = own.client.get("/")
-        assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
-        for name in ("page.js", "page.css"):
-            assert name in page.text and own.client.get(f"/{name}").status_code == 200
-        assert "default-src 'none'" in page.headers["content-security-policy"]
-        assert page.headers["x-content-type-options"] == "nosniff"
-        name = "<img src=x onerror=alert(1)>/ü"
-        own.add(("x", photo(1)), data={"ids": f'["{name}"]'})
-        (one,) = own.client.get("/v1/references").json()["items"]
-        picture = own.client.get("/v1/thumbnails/%3Cimg%20src=x%20onerror=alert(1)%3E%2F%C3%BC")
-        assert picture.headers["content-type"] == "image/png" and one["id"] == name
-        assert cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_GRAYSCALE).size > 0
-        assert own.client.get("/v1/thumbnails/none").status_code == 404
-
-
-def test_the_page_never_sets_html() -> None:
-    """Ids and file names can be anything; and the policy allows no script but its own file."""
-    script = (FOLDER / "page.js").read_text()
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
-    assert not re.search(r"<script(?! src=)|\son\w+=|style=|https?://", (FOLDER / "index.html").read_text())

@@ -17,7 +17,7 @@ from ..gathering import Gathered
 from ..manifest import Precision
 from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, describe_ignored
 from ..run import OnError
-from . import keys
+from . import keys, thresholds
 from .console import Interrupted, errors, print_result, progress_bar
 from .embed import first_few
 from .options import path
@@ -25,6 +25,7 @@ from .options import path
 app = typer.Typer(help="Keep references in one folder: add, remove, list, check, export, import, backup, compact.")
 app.add_typer(keys.app, name="key", no_args_is_help=True)
 app.command()(keys.audit)
+app.command()(thresholds.thresholds)
 Folder = Annotated[
     Path, typer.Argument(help="The collection's folder, such as refs.ct.", metavar="REFS.CT", parser=path)
 ]

@@ -18,6 +18,7 @@ from ..store import open_descriptors
 from ..store.atomic import replacing
 from .console import print_result
 from .options import number, path
+from .thresholds import calibrate_from
 
 PairsFile = Annotated[
     Path, typer.Argument(help="query_id,reference_id,score; comma or tab, with or without a header.", parser=path)
@@ -108,23 +109,45 @@ def evaluation_text(evaluation: Evaluation, classes: dict[str, Evaluation]) -> s
 
 
 def calibrate(
-    pairs: PairsFile,
-    truth: TruthFile,
+    pairs: Annotated[
+        Path | None, typer.Argument(help="query_id,reference_id,score, as in evaluate.", parser=path)
+    ] = None,
+    truth: Annotated[Path | None, typer.Argument(help="query_id,reference_id, as in evaluate.", parser=path)] = None,
+    collection: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Instead of pairs and truth: a collection. Its two thresholds are set from what was decided in its review "
+            "queue, to the wanted precision (default: 0.95).",
+            metavar="REFS.CT",
+            parser=path,
+        ),
+    ] = None,
     precision: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, callback=number, help="Wanted precision, such as 0.95.")
     ] = None,
     false_matches: Annotated[
         float | None, typer.Option(min=0.0, callback=number, help="Wanted false matches per query, such as 0.001.")
     ] = None,
-    confidence: Annotated[float, typer.Option(min=0.01, max=0.999, callback=number, help="Of the interval.")] = 0.95,
+    confidence: Annotated[
+        float | None, typer.Option(min=0.01, max=0.999, callback=number, help="Of the interval. Default: 0.95.")
+    ] = None,
     keep_unlabelled: KeepUnlabelled = False,
     as_json: AsJson = False,
 ) -> None:
     """Find the lowest threshold that keeps a wanted precision, or a wanted number of false matches per query."""
-    if (precision is None) == (false_matches is None):
-        raise typer.BadParameter("give either --precision or --false-matches")
     if precision == 0.0:
         raise typer.BadParameter("a precision of 0 asks for nothing")
+    if collection is not None:
+        if keep_unlabelled or any(value is not None for value in (pairs, truth, false_matches, confidence)):
+            raise typer.BadParameter("--from takes --precision and --json alone")
+        calibrate_from(collection, 0.95 if precision is None else precision, as_json)
+        return
+    if pairs is None or truth is None:
+        raise typer.BadParameter("give pairs and truth, or --from REFS.CT")
+    if (precision is None) == (false_matches is None):
+        raise typer.BadParameter("give either --precision or --false-matches")
+    confidence = 0.95 if confidence is None else confidence
     found = scoring.calibrate(
         pairs,
         truth,

@@ -51,7 +51,9 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     """A setting as an option that is None where it is not given."""
     flag = f"--{name.replace('_', '-')}"
     help = field.description or ""
-    if field.default not in (None, False, ()) and not isinstance(field.default, Path):
+    if field.default is True:
+        flag += f"/--no-{name.replace('_', '-')}"
+    elif field.default not in (None, False, ()) and not isinstance(field.default, Path):
         help += f" Default: {field.default}."
     info = typer.Option(flag, help=help)
     kind: Any = list[Path] if field.default == () else field.annotation

@@ -12,7 +12,10 @@ from .incoming import Blob, check_id
 from .keys import Key, Keys, Role
 from .metadata_file import read_metadata
 from .records import WHOLE, Reference
+from .review_rows import Decision, NewReview, Review
+from .reviews import Reviews
 from .rows import Descriptors
+from .thresholds import StoredThresholds, Thresholds, Verdict
 
 __all__ = [
     "WHOLE",
@@ -20,11 +23,18 @@ __all__ = [
     "Blob",
     "Blobs",
     "Collection",
+    "Decision",
     "Descriptors",
     "Key",
     "Keys",
+    "NewReview",
     "Reference",
+    "Review",
+    "Reviews",
     "Role",
+    "StoredThresholds",
+    "Thresholds",
+    "Verdict",
     "check_id",
     "is_collection",
     "read_metadata",

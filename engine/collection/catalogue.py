@@ -105,9 +105,11 @@ class Catalogue:
         found = [line for (line,) in self._connection.execute("PRAGMA integrity_check")]
         return [] if found == ["ok"] else found
 
-    def properties(self) -> dict[str, Any]:
+    def properties(self, only: str | None = None) -> dict[str, Any]:
+        """All of them, or the one of a name where it is there."""
         found = {}
-        for name, value, seal in self._connection.execute("SELECT name, value, seal FROM property"):
+        where, values = ("", ()) if only is None else ("WHERE name = ?", (only,))
+        for name, value, seal in self._connection.execute(f"SELECT name, value, seal FROM property {where}", values):
             if property_seal(name, value) != seal:
                 raise self._damaged(f"the property {name!r}")
             found[name] = json.loads(value)
@@ -157,11 +159,15 @@ class Catalogue:
             seals += row[-1]
         self._check_total("reference", count, seals)
 
-    def page(self, after: str | None, limit: int) -> list[Record]:
-        """The next ``limit`` references behind an id."""
-        where = "" if after is None else "WHERE id > ?"
-        values = (limit,) if after is None else (after, limit)
-        return [self._record(row) for row in self._connection.execute(f"{_RECORD} {where} ORDER BY id LIMIT ?", values)]
+    def page(self, after: str | None, limit: int, prefix: str = "") -> list[Record]:
+        """The next ``limit`` references behind an id, of those whose ids begin with a prefix."""
+        bounds = [(text, sign) for text, sign in ((after, ">"), (prefix, ">="), (_behind(prefix), "<")) if text]
+        where = " AND ".join(f"id {sign} ?" for _, sign in bounds) or "TRUE"
+        values = (*(text for text, _ in bounds), limit)
+        return [
+            self._record(row)
+            for row in self._connection.execute(f"{_RECORD} WHERE {where} ORDER BY id LIMIT ?", values)
+        ]
 
     def same_bytes(self, sha256: str) -> list[str]:
         """The ids of references whose bytes have this sha256."""
@@ -191,8 +197,11 @@ class Catalogue:
         )
 
     def delete(self, records: Sequence[Record]) -> None:
-        """Forget references and their blobs."""
+        """Forget references, their blobs, and what was to be decided about them."""
+        if not records:
+            return
         numbers = [(record.number,) for record in records]
+        self._connection.executemany("DELETE FROM review WHERE owner = ? AND decision = ''", numbers)
         self._connection.executemany("DELETE FROM blob WHERE reference = ?", numbers)
         self._connection.executemany("DELETE FROM reference WHERE number = ?", numbers)
         change = (len(records), sum(record.seal() for record in records))
@@ -258,3 +267,10 @@ class Catalogue:
 
     def _damaged(self, what: str) -> CollectionError:
         return CollectionError(f"{self.path}: its catalogue is damaged: {what}; restore a backup")
+
+
+def _behind(prefix: str) -> str:
+    """The first text, by code points, behind all that begin with a prefix; "" where there is none."""
+    trimmed = prefix.rstrip(chr(0x10FFFF))
+    following = ord(trimmed[-1]) + 1 if trimmed else 0
+    return trimmed[:-1] + chr(0xE000 if following == 0xD800 else following) if trimmed else ""

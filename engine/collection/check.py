@@ -12,6 +12,7 @@ from .audit import read_entries
 from .blobs import blob_is_whole, bytes_of
 from .catalogue import Catalogue
 from .records import BlobRecord, Record
+from .review_rows import check_reviews
 from .rows import gather, row_checksums
 from .segments import SegmentFiles
 from .snapshot import Snapshot, take_snapshot
@@ -38,6 +39,7 @@ def _problems(snapshot: Snapshot, catalogue: Catalogue, dimension: int) -> Itera
     catalogue.properties()
     for _ in read_entries(catalogue.connection):
         pass  # each is compared with its seal
+    check_reviews(catalogue.connection)
     live: Counter[int] = Counter()
     names: dict[int, tuple[str, set[str]]] = {}
     waiting: list[Record] = []

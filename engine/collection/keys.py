@@ -6,19 +6,14 @@ part in the segments.
 
 import hashlib
 import secrets
-import sqlite3
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Literal, NamedTuple, get_args
 
 from ..errors import CollectionError
 from .audit import AuditEntry, now
-from .catalogue import Catalogue
-from .collection import Collection
-from .errors import reporting
 from .incoming import can_be_id
-from .reading import PathLike
+from .open_catalogue import OpenCatalogue
 
 Role = Literal["read", "write", "review", "admin"]
 PREFIX = "ct_"
@@ -48,23 +43,8 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="surrogateescape")).hexdigest()
 
 
-class Keys:
+class Keys(OpenCatalogue):
     """The keys of a collection. All methods raise CollectionError for what is damaged or cannot be."""
-
-    def __init__(self, path: PathLike) -> None:
-        self.path = Path(path)
-        Collection.open(self.path).close()  # refuses what is no collection, and brings an older format to today's
-        with reporting(self.path):
-            self._catalogue = Catalogue(self.path, write=True)
-
-    def close(self) -> None:
-        self._catalogue.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def add(self, name: str, role: Role, who: str) -> str:
         """Make a key; its text, which cannot be had again. Raises: CollectionError when a valid one has the name."""
@@ -73,7 +53,7 @@ class Keys:
         if not can_be_id(name) or not name.isprintable() or len(name) > MAX_NAME:
             raise CollectionError(f"a key's name must be 1 to {MAX_NAME} printable characters, not {name!r}")
         secret = PREFIX + secrets.token_urlsafe(32)
-        with reporting(self.path), self._catalogue.changing(AuditEntry(who, "add key", {"name": name, "role": role})):
+        with self._changing(AuditEntry(who, "add key", {"name": name, "role": role})):
             if any(key.name == name and key.is_valid for key in self._read()):
                 raise CollectionError(f"{self.path}: there is a key {name!r} already; revoke it first")
             key = Key(name, role, digest(secret), now())
@@ -82,7 +62,7 @@ class Keys:
 
     def revoke(self, name: str, who: str) -> None:
         """Let a key be valid no more. Raises: CollectionError when no valid one has the name."""
-        with reporting(self.path), self._catalogue.changing(AuditEntry(who, "revoke key", {"name": name})):
+        with self._changing(AuditEntry(who, "revoke key", {"name": name})):
             key = next((key for key in self._read() if key.name == name and key.is_valid), None)
             if key is None:
                 raise CollectionError(f"{self.path}: there is no valid key {name!r}")
@@ -93,19 +73,14 @@ class Keys:
 
     def list_keys(self) -> list[Key]:
         """All keys that ever were, by name and time."""
-        with reporting(self.path), self._catalogue.reading():
+        with self._reading():
             return sorted(self._read())
 
     def set_used(self, times: Mapping[str, str]) -> None:
         """Keep when keys (by their sha256) were used last."""
-        with reporting(self.path), self._catalogue.changing():
+        with self._changing():
             for sha256, time in times.items():
                 self._execute("UPDATE key SET used = ? WHERE sha256 = ?", (time, sha256))
-
-    def version(self) -> int:
-        """Another number after anyone else has changed the catalogue."""
-        with reporting(self.path):
-            return int(self._execute("PRAGMA data_version").fetchone()[0])
 
     def _read(self) -> list[Key]:
         found = []
@@ -115,6 +90,3 @@ class Keys:
                 raise CollectionError(f"{self.path}: its catalogue is damaged: the key {key.name!r}; restore a backup")
             found.append(key)
         return found
-
-    def _execute(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
-        return self._catalogue.connection.execute(statement, values)

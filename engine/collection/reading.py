@@ -71,10 +71,13 @@ class OpenCollection:
         with self._guard, reporting(self.path), self._catalogue.reading():
             return [record.id for record in self._catalogue.records()]
 
-    def references(self, after: str | None = None, limit: int = 1000) -> list[Reference]:
-        """The next ``limit`` references behind the id ``after``, or the first ones; in the order of ids."""
+    def references(self, after: str | None = None, limit: int = 1000, prefix: str = "") -> list[Reference]:
+        """The next ``limit`` references behind the id ``after``, or the first ones; in the order of ids.
+
+        prefix: how their ids begin.
+        """
         with self._guard, reporting(self.path), self._catalogue.reading():
-            return [record.reference() for record in self._catalogue.page(after, limit)]
+            return [record.reference() for record in self._catalogue.page(after, limit, prefix)]
 
     def find(self, ids: Iterable[str]) -> dict[str, Reference]:
         """Those of the ids that are there."""

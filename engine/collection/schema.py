@@ -37,6 +37,20 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " action TEXT NOT NULL, what TEXT NOT NULL, seal INTEGER NOT NULL)",
         "CREATE INDEX reference_sha256 ON reference (sha256)",
     ),
+    (
+        # Pairs that people are to decide on, and what they decided ("" before). query: sha256 of the image's bytes. owner: the
+        # number of the reference, which no other ever gets. descriptor: the query's row, float32.
+        "CREATE TABLE review (number INTEGER PRIMARY KEY AUTOINCREMENT, created TEXT NOT NULL, query TEXT NOT NULL,"
+        " name TEXT NOT NULL, reference TEXT NOT NULL, probability REAL NOT NULL, score REAL NOT NULL,"
+        " evidence TEXT NOT NULL, decision TEXT NOT NULL, who TEXT NOT NULL, decided TEXT NOT NULL,"
+        " owner INTEGER NOT NULL, thumbnail BLOB NOT NULL, descriptor BLOB NOT NULL, seal INTEGER NOT NULL,"
+        " UNIQUE (query, owner))",
+        "CREATE INDEX review_decision ON review (decision, number)",
+        "CREATE INDEX review_owner ON review (owner)",
+        # What a job found to be near-duplicates, by the numbers of the references, the nearest first.
+        "CREATE TABLE duplicate (job TEXT NOT NULL, place INTEGER NOT NULL, first INTEGER NOT NULL, second INTEGER NOT NULL,"
+        " distance REAL NOT NULL, seal INTEGER NOT NULL, PRIMARY KEY (job, place)) WITHOUT ROWID",
+    ),
 )
 
 

@@ -14,6 +14,7 @@ from ..collection.audit import now
 from ..collection.keys import digest
 from ..errors import CollectionError
 from .failure import RequestError
+from .sessions import Sessions
 from .settings import LOOPBACK
 
 ALLOWED: dict[Role, tuple[Role, ...]] = {
@@ -35,6 +36,9 @@ class Caller:
     role: Role
     sha256: str = ""
 
+    def may(self, role: Role) -> bool:
+        return role in ALLOWED[self.role]
+
 
 class Access:
     """Decides on every request. keys: of the collection. no_auth: let requests without a key do everything.
@@ -46,6 +50,7 @@ class Access:
         self._keys = keys
         self._no_auth = no_auth
         self._rate = rate
+        self.sessions = Sessions()
         self._lock = Lock()
         self._version = -1
         self._known: dict[str, Key] = {}
@@ -56,7 +61,7 @@ class Access:
         """The caller, who may do this. Raises: RequestError 401, 403 or 429."""
         check_origin(request)
         caller = self._caller(request)
-        if role not in ALLOWED[caller.role]:
+        if not caller.may(role):
             raise RequestError(403, "forbidden", f"this needs a key with the role {role}, and yours is {caller.role}")
         self._take_token(caller)
         return caller
@@ -71,17 +76,36 @@ class Access:
     def has_keys(self) -> bool:
         return any(key.is_valid for key in self._current().values())
 
+    def log_in(self, secret: str) -> str | None:
+        """The token of a new session, None for a key that is not valid."""
+        sha256 = digest(secret)
+        key = self._current().get(sha256)
+        return self.sessions.start(sha256) if key is not None and key.is_valid else None
+
+    def visitor(self, request: Request) -> Caller | None:
+        """Who looks at the page, None for somebody who has to log in first. It is no request that counts."""
+        try:
+            return self._caller(request)
+        except RequestError:
+            return None
+
     def _caller(self, request: Request) -> Caller:
         given = request.headers.get("authorization")
-        if given is None:
-            if self._no_auth:
-                check_host(request)
-                return Caller(ANYONE, "admin")
+        if given is not None:
+            scheme, _, secret = given.partition(" ")
+            if scheme.lower() != "bearer":
+                raise _unknown("a key is sent as Authorization: Bearer KEY")
+            return self._by_key(digest(secret.strip()))
+        if self._no_auth:
+            check_host(request)
+            return Caller(ANYONE, "admin")
+        session = self.sessions.key_of(request)
+        if session is None:
             raise _unknown("a key is needed: Authorization: Bearer KEY")
-        scheme, _, secret = given.partition(" ")
-        if scheme.lower() != "bearer":
-            raise _unknown("a key is sent as Authorization: Bearer KEY")
-        sha256 = digest(secret.strip())
+        check_own_page(request)
+        return self._by_key(session)
+
+    def _by_key(self, sha256: str) -> Caller:
         key = self._current().get(sha256)
         if key is None or not key.is_valid:
             raise _unknown("the key is not known, or not valid any more")
@@ -118,6 +142,17 @@ def check_origin(request: Request) -> None:
     other = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
     if other or request.headers.get("sec-fetch-site") == "cross-site":
         raise RequestError(403, "origin", "requests from pages of other sites are refused")
+
+
+def check_own_page(request: Request) -> None:
+    """A cookie comes with whatever a browser sends here; it counts for requests of our own page alone, and for looking at it.
+
+    Raises: RequestError 403.
+    """
+    site = request.headers.get("sec-fetch-site")
+    known = site in ("same-origin", "none") or request.headers.get("origin") is not None  # which has been compared
+    if site == "same-site" or (request.method not in ("GET", "HEAD") and not known):
+        raise RequestError(403, "origin", "a session is for the service's own page; elsewhere give the key itself")
 
 
 def check_host(request: Request) -> None:

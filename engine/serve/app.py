@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import failure
 from .forms import ErrorAnswer
-from .routes import embedding, jobs, matching, page, references, status
+from .routes import embedding, jobs, matching, page, references, reviews, status
 from .service import Service
 from .small_bodies import SmallBodies
 
@@ -22,7 +22,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 ]
 
 
@@ -46,7 +47,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     failure.install(app)
-    for part in (matching, references, embedding, jobs):
+    for part in (matching, references, embedding, jobs, reviews):
         app.include_router(part.router, responses=_ERRORS)
     app.include_router(status.router)
     app.include_router(page.router)

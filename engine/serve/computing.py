@@ -18,6 +18,7 @@ from ..pipeline import Pipeline, StageTimers
 from ..read import BadImage, Image
 from ..stored_looks import stored_looks
 from .live import LiveReferences
+from .rejected import Rejected
 from .second_look import SecondLook
 
 
@@ -61,8 +62,11 @@ class Computed:
 class Computing:
     """Safe to use from several threads."""
 
-    def __init__(self, embedder: BundleEmbedder, references: LiveReferences, second_look: SecondLook) -> None:
+    def __init__(
+        self, embedder: BundleEmbedder, references: LiveReferences, second_look: SecondLook, rejected: Rejected
+    ) -> None:
         self._embedder = embedder
+        self._rejected = rejected
         self._pipeline = Pipeline(embedder)
         self._references = references
         self._second_look = second_look
@@ -111,7 +115,8 @@ class Computing:
             most = max(tasks[place].k for place in rows)
             pairs = self._references.nearest(np.stack(list(rows.values())), most)
             for place, nearest in zip(rows, pairs, strict=True):
-                found[place] = replace(found[place], nearest=nearest[: tasks[place].k])
+                lowered = self._rejected.lower_nearest(rows[place], nearest[: tasks[place].k])
+                found[place] = replace(found[place], nearest=lowered)
 
     def _verify(self, tasks: Sequence[Wanted], found: dict[int, Computed]) -> None:
         """What cannot be verified has the reason; it is never answered from less."""
@@ -130,7 +135,8 @@ class Computing:
                     found[place] = replace(found[place], reason=f"cannot be verified: {error}")
                 continue
             for place, matches in zip(pictures, matched, strict=True):
-                found[place] = replace(found[place], matches=matches[: tasks[place].k])
+                lowered = self._rejected.lower_matches(pictures[place].descriptors[0], matches)
+                found[place] = replace(found[place], matches=lowered[: tasks[place].k])
 
 
 def _same(data: bytes) -> bytes:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-Verdict = Literal["match", "review", "no match"]
+from ..collection import Decision, Verdict
 
 
 class ErrorDetail(BaseModel):
@@ -111,6 +111,33 @@ class ThresholdValues(BaseModel):
     review: float = Field(ge=0, le=1)
 
 
+class ReviewAnswer(BaseModel):
+    """A pair that somebody is to decide on, or has."""
+
+    id: int
+    created: str = Field(description="UTC, ISO 8601, as all times.")
+    query: str = Field(description="sha256 of the image's bytes.")
+    name: str = Field(description="What the client called the image.")
+    reference: str
+    probability: float
+    score: float
+    evidence: dict[str, Any] | None
+    decision: Decision | None
+    who: str | None = Field(description="The name of the key that decided.")
+    decided: str | None
+
+
+class ReviewPage(BaseModel):
+    items: list[ReviewAnswer]
+    waiting: int = Field(description="Pairs in all that nobody has decided on.")
+    next: int | None = Field(description="Give it as ``after`` for the next page; null on the last one.")
+
+
+class NewDecision(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"decision": "accept"}})
+    decision: Decision | None = Field(description="null takes a decision back.")
+
+
 class NewJob(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"source": "/data/photos"}})
     source: str = Field(description="A folder, tar or list of paths, in one of the folders that jobs may read.")
@@ -136,6 +163,23 @@ class JobAnswer(BaseModel):
 
 class JobList(BaseModel):
     items: list[JobAnswer]
+
+
+class TodayAnswer(BaseModel):
+    """The numbers of the day (UTC), of images by the verdict on their best match."""
+
+    since: str = Field(description="Midnight, or when the service started.")
+    match: int
+    review: int
+    no_match: int
+    errors: int
+    added: int
+    replaced: int
+    deleted: int
+    accepted: int = Field(description="Since midnight, as what was rejected.")
+    rejected: int
+    waiting: int = Field(description="Pairs that wait for a decision.")
+    references: int
 
 
 class Health(BaseModel):

@@ -17,6 +17,7 @@ from ..search import Index
 LOAD_ROWS = 65_536
 MAX_ID = 1024
 Metadata = Mapping[str, Any]
+Change = Literal["added", "replaced", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class LiveReferences:
         self.last_change = 0.0
         self.version = 0
         """Another number after every change of references."""
+        self.observe: Callable[[Change, Sequence[str]], object] = lambda change, ids: None
+        """Told of every change that was made, before the next one can be."""
         self._changing = Lock()
 
     def load(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
@@ -127,6 +130,7 @@ class LiveReferences:
                     self.collection.remove(there)
                 self.index.remove(list(there))
                 self._changed()
+                self.observe("deleted", list(there))
             return {name: name in there for name in wanted}
 
     def patch(self, name: str, changes: Metadata, who: str) -> Reference | None:
@@ -161,6 +165,8 @@ class LiveReferences:
             )
         self.index.add(ids, rows, replace=True)
         self._changed()
+        self.observe("added", what["added"])
+        self.observe("replaced", what["replaced"])
 
     def _changed(self) -> None:
         self.last_change = time()

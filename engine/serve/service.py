@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,7 +14,7 @@ from fastapi import Request
 
 from ..alike import FEATURES, MATCHING, OUTPUT, open_collection
 from ..api import Engine
-from ..collection import Collection, Keys, is_collection
+from ..collection import Collection, Keys, Reviews, StoredThresholds, is_collection
 from ..errors import ServiceError
 from ..manifest import Precision
 from ..match.constants import MatchConstants
@@ -25,13 +25,13 @@ from .batching import Batcher, QueueFullError
 from .computing import Computed, Computing, Wanted
 from .failure import RequestError, busy
 from .jobs import Jobs
-from .live import LiveReferences
+from .live import Change, LiveReferences
 from .metrics import Metrics
+from .reviewing import Reviewing
 from .second_look import SecondLook
 from .settings import Settings
+from .today import Today
 from .uploads import ClientGoneError, Uploads
-from .verdicts import PROPERTY as THRESHOLDS
-from .verdicts import Thresholds
 
 log = logging.getLogger(__name__)
 
@@ -75,14 +75,17 @@ class Service:
             collection.set_properties(**{MATCHING: matching})
         self.keeps_features = bool(collection.properties.get(FEATURES, False))
         self.references = LiveReferences(collection, Collection.open(path), settings.threads)
-        self.thresholds = Thresholds.of(collection.properties)
+        self.thresholds = StoredThresholds(path)
         self.constants = MatchConstants.load(self.engine.bundle.matching_file("constants")[0])
+        self.reviewing = Reviewing(Reviews(path), settings, self.constants.views)
         self.keys = Keys(path)
         self.access = Access(self.keys, no_auth=settings.no_auth, rate=settings.rate)
         self.uploads = Uploads(settings)
         self.metrics = Metrics()
+        self.today = Today()
         second_look = SecondLook(self.engine, self.references, self.constants)
-        self._computing = Computing(embedder, self.references, second_look)
+        self.references.observe = self._observe
+        self._computing = Computing(embedder, self.references, second_look, self.reviewing.rejected)
         self.batcher: Batcher[Wanted, Computed] = Batcher(
             self._computing,
             most=settings.queue_images,
@@ -152,12 +155,11 @@ class Service:
             gone.cancel()
             everything.cancel()  # and with it all that has not begun
 
-    def set_thresholds(self, values: Thresholds, who: str) -> None:
-        """Keep other thresholds in the collection, and go by them. Raises: CollectionError when nothing can be written."""
-        collection, given = self.references.collection, asdict(values)
-        with collection.noting(who, "thresholds", given):
-            collection.set_properties(**{THRESHOLDS: given})
-        self.thresholds = values
+    def _observe(self, change: Change, ids: Sequence[str]) -> None:
+        """Called with every change of references."""
+        self.today.count(change, len(ids))
+        if change != "added":
+            self.reviewing.rejected.forget(ids)
 
     def check_ready(self) -> None:
         """Raises: RequestError while the references are not all in memory yet."""
@@ -210,14 +212,15 @@ class Service:
         try:
             self.access.save_used()
         finally:
-            self.keys.close()
-            self.references.close()
+            for open_one in (self.keys, self.thresholds, self.reviewing, self.references):
+                open_one.close()
 
     def _watch(self) -> None:
         references = self.references
         self.metrics.watch("queue_images", "Images that wait.", lambda: self.batcher.waiting)
         self.metrics.watch("references", "References in the index.", lambda: len(references))
         self.metrics.watch("index_bytes", "Bytes of their rows as float32.", lambda: references.index_bytes)
+        self.metrics.watch("reviews_dropped", "Requests with pairs not queued.", lambda: self.reviewing.dropped)
         self.metrics.watch("upload_bytes", "Bytes of bodies under way.", lambda: self.uploads.under_way)
         self.metrics.watch(
             "last_checkpoint_seconds",

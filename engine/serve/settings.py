@@ -37,6 +37,11 @@ class Settings(BaseModel):
     rate: float | None = Field(None, gt=0, description="Requests per second of one key (default: any number).")
     drain_seconds: float = Field(30.0, ge=0, description="Seconds that requests may still take after SIGTERM.")
     jobs_from: tuple[Path, ...] = Field((), description="A folder that jobs may import from; may be given again.")
+    review_queue: bool = Field(True, description="Queue pairs with the verdict review for people to decide on.")
+    review_limit: int = Field(
+        10_000, ge=1, description="Pairs that wait for a decision at most, and decisions kept; the oldest go."
+    )
+    lower_rejected: bool = Field(True, description="Score images like a rejected one lower against its reference.")
     tls_certificate: Path | None = Field(None, description="PEM file; serves HTTPS.")
     tls_key: Path | None = Field(None, description="PEM file with the certificate's key.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")

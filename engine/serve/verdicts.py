@@ -1,46 +1,13 @@
-"""From scores to verdicts: a probability by the bundle's constants, and two thresholds of the collection."""
+"""Probabilities of pairs without a second look, by the bundle's constants."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 
-from ..errors import ServiceError
 from ..match.aligned import NOTHING
 from ..match.probability import PairFeatures, PairModel, sigmoid
 from ..match.verification import NONE
-from .forms import Verdict
-
-PROPERTY = "thresholds"
-"""The collection's property that holds them: {"match": probability, "review": probability}."""
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Probabilities from which on a pair is a match, or is to be reviewed."""
-
-    match: float = 0.9
-    review: float = 0.5
-
-    @classmethod
-    def of(cls, properties: Mapping[str, Any]) -> "Thresholds":
-        """Raises: ServiceError for values that are none."""
-        given = properties.get(PROPERTY, {})
-        try:
-            values = {name: float(value) for name, value in dict(given).items()}
-            found = cls(**values)
-        except (TypeError, ValueError):
-            raise ServiceError(f"the collection's thresholds must be match and review, not {given!r}") from None
-        if not 0.0 <= found.review <= found.match <= 1.0:
-            raise ServiceError(f"thresholds must be 0 <= review <= match <= 1, not {given!r}")
-        return found
-
-    def verdict(self, probability: float) -> Verdict:
-        if probability >= self.match:
-            return "match"
-        return "review" if probability >= self.review else "no match"
 
 
 def similarity_probabilities(model: PairModel, scores: Sequence[float]) -> list[float]:

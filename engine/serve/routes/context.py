@@ -16,6 +16,7 @@ async def service_of(request: Request) -> Service:  # a plain function would be 
 TheService = Annotated[Service, Depends(service_of)]
 Reader = Annotated[Caller, Depends(allow("read"))]
 Writer = Annotated[Caller, Depends(allow("write"))]
+Reviewer = Annotated[Caller, Depends(allow("review"))]
 Admin = Annotated[Caller, Depends(allow("admin"))]
 
 

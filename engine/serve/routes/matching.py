@@ -1,5 +1,6 @@
 """``/v1/match``."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from time import perf_counter
@@ -7,11 +8,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from ...collection import Thresholds
+from ...matches import Match
 from ..computing import Computed
 from ..failure import RequestError
 from ..forms import FoundMatch, MatchAnswer, MatchedImage, ThresholdValues
 from ..service import Service, Verify
-from ..verdicts import Thresholds, similarity_probabilities
+from ..verdicts import similarity_probabilities
 from .context import Admin, Reader, TheService, images_body
 
 router = APIRouter(prefix="/v1", tags=["match"])
@@ -43,8 +46,14 @@ async def match(
         received = perf_counter() - begun
         queries = [service.as_query(image.data, k, chosen) for image in upload.images]
         results = await service.compute(request, queries)
-        names = [image.name for image in upload.images]
-    items = [_item(service, name, one, evidence) for name, one in zip(names, results.images, strict=True)]
+        thresholds = service.thresholds.current()
+        answered = [
+            (image, one, _item(service, thresholds, image.name, one, evidence))
+            for image, one in zip(upload.images, results.images, strict=True)
+        ]
+        await service.reviewing.queue(answered)
+    items = [item for _, _, item in answered]
+    service.today.count_matched(items)
     timings = {"receive": received, **results.seconds, "total": perf_counter() - begun}
     return MatchAnswer(items=items, bundle=service.bundle_hash, timings=timings)
 
@@ -52,7 +61,8 @@ async def match(
 @router.get("/thresholds")
 async def get_thresholds(service: TheService, caller: Reader) -> ThresholdValues:
     """What verdicts go by."""
-    return ThresholdValues(match=service.thresholds.match, review=service.thresholds.review)
+    thresholds = service.thresholds.current()
+    return ThresholdValues(match=thresholds.match, review=thresholds.review)
 
 
 @router.put("/thresholds")
@@ -60,32 +70,37 @@ async def put_thresholds(service: TheService, caller: Admin, body: ThresholdValu
     """Let verdicts go by other thresholds; they are kept in the collection."""
     if body.review > body.match:
         raise RequestError(422, "thresholds", "review must not be above match")
-    await service.write(partial(service.set_thresholds, Thresholds(body.match, body.review), caller.name))
+    await service.write(partial(service.thresholds.set, Thresholds(body.match, body.review), caller.name))
     return body
 
 
-def _item(service: Service, name: str, one: Computed, evidence: bool) -> MatchedImage:
-    found = _verified(service, name, one, evidence) if one.matches is not None else _nearest(service, one)
+def _item(service: Service, thresholds: Thresholds, name: str, one: Computed, evidence: bool) -> MatchedImage:
+    if one.matches is None:
+        return _image(name, _nearest(service, thresholds, one), one)
+    return _image(name, _verified(thresholds, name, one.matches, evidence), one)
+
+
+def _image(name: str, found: list[FoundMatch], one: Computed) -> MatchedImage:
     return MatchedImage(name=name, matches=found, error=one.reason, damaged=one.damaged)
 
 
-def _verified(service: Service, name: str, one: Computed, evidence: bool) -> list[FoundMatch]:
+def _verified(thresholds: Thresholds, name: str, matches: Sequence[Match], evidence: bool) -> list[FoundMatch]:
     return [
         FoundMatch(
             id=match.reference_id,
             score=match.score,
             probability=match.probability,
-            verdict=service.thresholds.verdict(match.probability),
+            verdict=thresholds.verdict(match.probability),
             evidence=asdict(match.evidence) | {"query_id": name} if evidence else None,
         )
-        for match in one.matches or ()
+        for match in matches
     ]
 
 
-def _nearest(service: Service, one: Computed) -> list[FoundMatch]:
+def _nearest(service: Service, thresholds: Thresholds, one: Computed) -> list[FoundMatch]:
     scores = [score for _, score in one.nearest]
     probabilities = similarity_probabilities(service.constants.views, scores)
     return [
-        FoundMatch(id=found, score=score, probability=value, verdict=service.thresholds.verdict(value))
+        FoundMatch(id=found, score=score, probability=value, verdict=thresholds.verdict(value))
         for (found, score), value in zip(one.nearest, probabilities, strict=True)
     ]

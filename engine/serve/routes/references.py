@@ -74,12 +74,14 @@ async def page(
     caller: Reader,
     after: Annotated[str | None, Query(description="Begin behind this id.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    prefix: Annotated[str | None, Query(description="Those whose ids begin so.")] = None,
 ) -> ReferencePage:
     """References in the order of their ids, page by page."""
     reader = service.references.reader
-    if after is not None:
-        _check_id(after)
-    found = await service.read(partial(reader.references, after, limit + 1))
+    for text in (after, prefix):
+        if text:
+            _check_id(text)
+    found = await service.read(partial(reader.references, after, limit + 1, prefix or ""))
     items = [_answer(reference) for reference in found[:limit]]
     following = items[-1].id if len(found) > limit else None
     return ReferencePage(items=items, count=len(service.references), next=following)
