@@ -33,6 +33,7 @@ from .errors import (
     ScoreError,
     SearchError,
     ServiceError,
+    SignalError,
     SourceError,
     StoreError,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "ScoredPairs",
     "SearchError",
     "ServiceError",
+    "SignalError",
     "SourceError",
     "StoreError",
     "Summary",
