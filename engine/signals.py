@@ -39,8 +39,11 @@ class Signals:
     def max_distance(self) -> float:
         """The Euclidean distance up to which two signals match, rounded to 3 digits; 0.648 for the package's bundle.
 
-        The bank holds training photographs that have nothing to do with each other: 1 of 100 of them has another one of
-        2,500 this near. Raises: BundleError when the bank is too small to tell.
+        The bank holds training photographs that are no copies of each other: 1 of 100 of them has another one of 2,500 this
+        near. Measured on held-back photographs with the package's bundle: of 100 each, re-encoded (quality 60), at half the
+        size, brightened, or cropped to 80 % of each side all are this near, mirrored 96; of 500 often heavily edited copies
+        30 %; of 500 that are copies of nothing 2 are to one of 1,500 references.
+        Raises: BundleError when the bank is too small to tell.
         """
         count = len(self._bank)
         if count < 2:
