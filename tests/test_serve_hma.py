@@ -18,6 +18,7 @@ from bundle_files import small_bundle
 from hma_calls import ANSWERS, Answer, all_calls, ask_hma, photo
 
 TYPE = {"signal_type": "copytrace"}
+STORAGE = "the collection cannot be read or written; the log says why"
 
 
 def expected() -> dict[str, Any]:
@@ -168,6 +169,18 @@ def test_banks_stay_and_keys_are_asked_for(tmp_path: Path) -> None:
         _, added = call(own, "POST", "/c/bank/STAYS/content", files={"photo": photo(1)})
         entries = own.service.references.collection.audit()
         assert [entry.action for entry in entries] == ["bank", "add"]
+        own.service.state = "draining"
+        assert call(own, "GET", "/status") == (503, "INDEX-NOT-LOADED")
+        own.service.state = "starting"
+        assert call(own, "GET", "/m/index/status")[1]["copytrace"] == {"present": False, "built_to": -1, "size": 0}
+        status, body = call(own, "POST", "/m/lookup", files={"photo": photo(1)})
+        assert status == 503 and set(body) == {"message"}
+        own.service.state = "ready"
+        own.service.references.collection.set_properties(banks=5)
+        assert call(own, "GET", "/c/banks") == (500, {"message": STORAGE})
+        own.service.references.collection.set_properties(banks=["STAYS", *(f"B{i}" for i in range(998))])
+        assert own.client.post("/c/banks", json={"name": "ONE_MORE"}).status_code == 400
+        own.service.references.collection.set_properties(banks=["STAYS"])
     with running(tmp_path / "refs.ct", bundle=bundle, no_auth=False) as again:
         assert [bank["name"] for bank in _admin(again).get("/c/banks").json()] == ["REFERENCES", "STAYS"]
         assert _admin(again).get(f"/c/bank/STAYS/content/{added['id']}").status_code == 200

@@ -1,8 +1,10 @@
 """The extension of ThreatExchange: the signal type, its index, and both behind ThreatExchange's own command line."""
 
 import base64
+import hashlib
 import io
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -84,8 +86,8 @@ def test_what_is_no_image_has_the_empty_signal(tmp_path: Path, caplog: pytest.Lo
     assert "bad.jpg has no signal: empty file" in caplog.text
     with pytest.raises(FileNotFoundError):
         CopytraceSignal.hash_from_file(tmp_path / "missing.jpg")
-    with pytest.raises(IsADirectoryError):
-        CopytraceSignal.hash_from_file(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    assert CopytraceSignal.hash_from_file(tmp_path) == CopytraceSignal.hash_from_file(tmp_path / "pipe") == ""
 
 
 def test_signals_are_validated_and_compared() -> None:
@@ -205,6 +207,25 @@ def test_foreign_and_damaged_files_are_refused() -> None:
     for case in cases:
         with pytest.raises(SignalError, match=r"^[^\n]+$"):
             read(case)
+
+
+def test_files_that_somebody_has_forged_are_refused() -> None:
+    texts, rows = random_signals(2)
+    data = written(CopytraceIndex.build(zip(texts, "ab", strict=True)))[:-32]
+    head, values = data[:60], b'["a", "b"]'
+    assert data == head + rows.tobytes() + values
+
+    def forged(rows: Any, values: bytes) -> bytes:
+        whole = head[:52] + len(values).to_bytes(8, "little") + rows.tobytes() + values
+        return whole + hashlib.sha256(whole).digest()
+
+    assert len(read(forged(rows, values))) == 2
+    for text in (b'["a", {}]', b'["a"]', b"[" * 9, b"[" * 100_000, b"\xff", b"5", b'["a", {"set": 5}]'):
+        with pytest.raises(SignalError, match=r"^[^\n]+$"):
+            read(forged(rows, text))
+    for factor in (np.nan, 1000):
+        with pytest.raises(SignalError, match="damaged"):
+            read(forged((rows * factor).astype(np.float32), values))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from .metadata import from_json, to_json
 _HEADER = struct.Struct("<8s32sIQQ")
 _MAGIC = b"CTINDEX1"
 _CHUNK = 1 << 20
+_LARGEST = 2.0  # no number of a descriptor is, since its length is 1
 
 
 class IndexFile:
@@ -56,21 +57,30 @@ class IndexFile:
             raise SignalError("not an index of copytrace signals")
         if (space, dimension) != (self._space, self._dimension):
             raise SignalError("an index of another bundle's signals; build it again")
-        rows, text = _exactly(fin, 4 * dimension * count), _exactly(fin, length)
+        data, text = _exactly(fin, 4 * dimension * count), _exactly(fin, length)
         digest = hashlib.sha256(header)
-        digest.update(rows)
+        digest.update(data)
         digest.update(text)
         if _exactly(fin, digest.digest_size) != digest.digest() or fin.read(1):
-            raise SignalError("the index is damaged; build it again")
-        try:
-            values = [from_json(value) for value in json.loads(text)]
-        except (ValueError, RecursionError) as error:
-            raise (
-                error if isinstance(error, SignalError) else SignalError("the index is damaged; build it again")
-            ) from None
-        if len(values) != count:
-            raise SignalError("the index is damaged; build it again")
-        return np.frombuffer(rows, "<f4").reshape(count, dimension).astype(np.float32), values
+            raise _damaged()
+        rows, values = np.frombuffer(data, "<f4").reshape(count, dimension).astype(np.float32), _values(text)
+        if len(values) != count or not (np.abs(rows) <= _LARGEST).all():
+            raise _damaged()
+        return rows, values
+
+
+def _values(text: bytes) -> list[Any]:
+    """Raises: SignalError."""
+    try:
+        return [from_json(value) for value in json.loads(text)]
+    except SignalError:
+        raise
+    except (ValueError, TypeError, RecursionError):
+        raise _damaged() from None
+
+
+def _damaged() -> SignalError:
+    return SignalError("the index is damaged; build it again")
 
 
 def _exactly(fin: BinaryIO, size: int) -> bytes:

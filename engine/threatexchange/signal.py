@@ -58,9 +58,8 @@ class CopytraceSignal(SimpleSignalType, BytesHasher, CanGenerateRandomSignal):
 
     @classmethod
     def hash_from_file(cls, file: Path) -> str:
-        """The same of a file. Raises: OSError for one that cannot be opened."""
-        with file.open("rb"):
-            pass
+        """The same of a file. Raises: FileNotFoundError."""
+        file.stat()
         return _hash(file)
 
     @classmethod
@@ -87,4 +86,4 @@ def _hash(image: Picture) -> str:
 
 @cache
 def _examples(space: str) -> tuple[str, ...]:
-    return tuple(_hash(path) for path in sorted(PHOTOS.glob("*.jpg"))[:EXAMPLES])
+    return tuple(filter(None, map(_hash, sorted(PHOTOS.glob("*.jpg"))[:EXAMPLES])))
