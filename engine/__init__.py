@@ -34,6 +34,7 @@ from .errors import (
     ScoreError,
     SearchError,
     ServiceError,
+    SignalError,
     SourceError,
     StoreError,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "ScoredPairs",
     "SearchError",
     "ServiceError",
+    "SignalError",
     "SourceError",
     "StoreError",
     "Summary",

@@ -16,6 +16,7 @@
     │   └── ComparisonError        two files whose descriptors mean different things; a StoreError too
     ├── MatchError                 evidence or a match model that cannot be read
     ├── ServiceError               the service cannot start as it was told to, or a request to it has failed
+    ├── SignalError                a signal, or an index of signals, that cannot be used
     └── ScoreError                 pairs or ground truth that cannot be scored
 """
 
@@ -81,6 +82,10 @@ class ComparisonError(StoreError, SearchError):
 
 class ServiceError(CopytraceError):
     """The service cannot start as it was told to, or a request to it has failed."""
+
+
+class SignalError(CopytraceError, ValueError):
+    """A signal, or an index of signals, that cannot be used."""
 
 
 class ScoreError(CopytraceError, ValueError):

@@ -23,8 +23,8 @@ HEAVY = {
     "albumentations",
     "torchvision",
 }
-SERVING = {"fastapi", "uvicorn", "httpx", "pydantic_settings", "prometheus_client"}
-"""What ``copytrace.engine.serve`` is made of; nothing else loads it."""
+SERVING = {"fastapi", "uvicorn", "httpx", "pydantic_settings", "prometheus_client", "threatexchange"}
+"""What ``copytrace.engine.serve`` and ``copytrace.engine.threatexchange`` are made of; nothing else loads it."""
 FOLDERS = ("engine", "export", "train")
 _MADE_OF = {"attacks", "data", "models", "objectives"}
 HOUSES = {
@@ -96,6 +96,8 @@ def test_engine_imports_follow_the_rules(path: Path) -> None:
                 "searching",
                 "serve",
                 "client",
+                "signals",
+                "threatexchange",
             }, f"stage {parts[0]} looks back at {words[2]}"
 
 

@@ -181,6 +181,11 @@ class Catalogue:
             if row is not None:
                 yield self._record(row)
 
+    def numbered(self, number: int) -> Record | None:
+        """The reference of a number."""
+        row = self._connection.execute(f"{_RECORD} WHERE number = ?", (number,)).fetchone()
+        return None if row is None else self._record(row)
+
     def records_in(self, segment: int) -> list[Record]:
         """The references whose rows are in a segment, in the order of the rows."""
         found = self._connection.execute(f"{_RECORD} WHERE segment = ? ORDER BY row", (segment,))

@@ -85,6 +85,12 @@ class OpenCollection:
             wanted = (name for name in ids if can_be_id(name))
             return {record.id: record.reference() for record in self._catalogue.find(wanted)}
 
+    def find_number(self, number: int) -> Reference | None:
+        """The reference of a number, if it is still there."""
+        with self._guard, reporting(self.path), self._catalogue.reading():
+            record = self._catalogue.numbered(number) if 0 <= number < 1 << 63 else None
+        return None if record is None else record.reference()
+
     def same_bytes(self, sha256: Iterable[str]) -> dict[str, list[str]]:
         """The ids of references whose bytes have these sha256 (hexadecimal), where there are any."""
         with self._guard, reporting(self.path), self._catalogue.reading():

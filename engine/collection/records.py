@@ -18,7 +18,7 @@ class Reference:
     """One reference as a user sees it.
 
     ``sha256`` (hexadecimal) and ``size`` are of the image's bytes, None where they are not known. ``views`` name its rows,
-    ``blobs`` the kinds of what else is kept of it.
+    ``blobs`` the kinds of what else is kept of it. ``number``: which the collection gives to no other reference, ever.
     """
 
     id: str
@@ -27,6 +27,7 @@ class Reference:
     metadata: dict[str, Any]
     views: tuple[str, ...]
     blobs: tuple[str, ...]
+    number: int
 
 
 class Record(NamedTuple):
@@ -55,7 +56,8 @@ class Record(NamedTuple):
 
     def reference(self) -> Reference:
         metadata = json.loads(self.metadata)
-        return Reference(self.id, self.sha256, self.size, metadata, self.view_names(), self.blob_kinds())
+        views, blobs = self.view_names(), self.blob_kinds()
+        return Reference(self.id, self.sha256, self.size, metadata, views, blobs, self.number)
 
 
 class BlobRecord(NamedTuple):

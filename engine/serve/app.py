@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import failure
 from .forms import ErrorAnswer
+from .hma import router as hma
 from .routes import embedding, jobs, matching, page, references, reviews, status
 from .service import Service
 from .small_bodies import SmallBodies
@@ -49,6 +50,7 @@ def create_app(service: Service) -> FastAPI:
     failure.install(app)
     for part in (matching, references, embedding, jobs, reviews):
         app.include_router(part.router, responses=_ERRORS)
+    app.include_router(hma)
     app.include_router(status.router)
     app.include_router(page.router)
     app.add_middleware(SmallBodies, seconds=service.settings.request_seconds)

@@ -1,4 +1,7 @@
-"""Whole requests that fail: ``{"error": {"code", "message"}}`` with the status that HTTP has for it."""
+"""Whole requests that fail: ``{"error": {"code", "message"}}`` with the status that HTTP has for it.
+
+HMA's routes have ``{"message"}``, and 400 for what is wrong in a request.
+"""
 
 import errno
 import logging
@@ -16,6 +19,8 @@ from ..errors import CollectionError
 
 log = logging.getLogger(__name__)
 
+HMA = ("/h/", "/m/", "/c/")
+"""What the paths of HMA's routes begin with."""
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -52,30 +57,34 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestError)
     async def _refused(request: Request, error: RequestError) -> JSONResponse:
-        return _answer(error.status, error.code, str(error), error.headers)
+        return _answer(request, error.status, error.code, str(error), error.headers)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
-        return _answer(status, status.phrase.lower().replace(" ", "_"), str(error.detail), error.headers)
+        return _answer(request, status, status.phrase.lower().replace(" ", "_"), str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        return _answer(422, "invalid", "; ".join(lines))
+        return _answer(request, 422, "invalid", "; ".join(lines))
 
     @app.exception_handler(CollectionError)
     async def _storage(request: Request, error: CollectionError) -> JSONResponse:
         log.error("%s", error)
         if is_full_disk(error):
-            return _answer(507, "full", "the disk is full; nothing of this request was kept")
-        return _answer(500, "storage", "the collection cannot be read or written; the log says why")
+            return _answer(request, 507, "full", "the disk is full; nothing of this request was kept")
+        return _answer(request, 500, "storage", "the collection cannot be read or written; the log says why")
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        return _answer(500, "internal", "an error of the service; the log has its traceback")
+        return _answer(request, 500, "internal", "an error of the service; the log has its traceback")
 
 
-def _answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def _answer(
+    request: Request, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    if request.url.path.startswith(HMA):
+        return JSONResponse({"message": message}, 400 if status == 422 else status, dict(headers or {}))
     body: dict[str, Any] = {"error": {"code": code, "message": message}}
     return JSONResponse(body, status, dict(headers or {}))

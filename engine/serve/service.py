@@ -20,6 +20,7 @@ from ..manifest import Precision
 from ..match.constants import MatchConstants
 from ..pictures import Looks
 from ..run import describe_run
+from ..signals import Signals
 from .access import Access
 from .batching import Batcher, QueueFullError
 from .computing import Computed, Computing, Wanted
@@ -78,6 +79,7 @@ class Service:
         self.thresholds = StoredThresholds(path)
         self.constants = MatchConstants.load(self.engine.bundle.matching_file("constants")[0])
         self.reviewing = Reviewing(Reviews(path), settings, self.constants.views)
+        self.signals = Signals(self.engine.bundle)
         self.keys = Keys(path)
         self.access = Access(self.keys, no_auth=settings.no_auth, rate=settings.rate)
         self.uploads = Uploads(settings)

@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from .failure import RequestError, busy
 from .settings import Settings
 
+IMAGES = "images"
 RAW_TYPES = ("image/", "application/octet-stream")
 MAX_FIELD_BYTES = 4 << 20
 DRAIN_SECONDS = 2.0
@@ -53,8 +54,10 @@ class Uploads:
         self.under_way = 0
 
     @asynccontextmanager
-    async def read(self, request: Request, *fields: str) -> AsyncIterator[Upload]:
-        """The images of a request, which count as under way while the context is open. fields: others that it may have.
+    async def read(self, request: Request, *fields: str, part: str = IMAGES) -> AsyncIterator[Upload]:
+        """The images of a request, which count as under way while the context is open.
+
+        fields: others that it may have. part: what the images are called in it.
 
         Raises: RequestError.
         """
@@ -62,24 +65,24 @@ class Uploads:
         try:
             try:
                 async with asyncio.timeout(self._settings.request_seconds):
-                    upload = await self._received(request, body, fields)
+                    upload = await self._received(request, body, part, fields)
             except TimeoutError:
                 raise RequestError(408, "slow", "the body took too long", {"Connection": "close"}) from None
             yield upload
         finally:
             self.under_way -= body.size
 
-    async def _received(self, request: Request, body: "_Body", fields: tuple[str, ...]) -> Upload:
+    async def _received(self, request: Request, body: "_Body", part: str, fields: tuple[str, ...]) -> Upload:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
-            return await self._multipart(request, body, fields)
+            return await self._multipart(request, body, part, fields)
         if kind.startswith(RAW_TYPES):
-            return Upload([UploadedImage("", b"".join([part async for part in body.chunks()]))])
+            return Upload([UploadedImage("", b"".join([chunk async for chunk in body.chunks()]))])
         raise RequestError(
-            415, "media_type", "send multipart/form-data with parts named images, or one image as image/*"
+            415, "media_type", f"send multipart/form-data with parts named {part}, or one image as image/*"
         )
 
-    async def _multipart(self, request: Request, body: "_Body", fields: tuple[str, ...]) -> Upload:
+    async def _multipart(self, request: Request, body: "_Body", part: str, fields: tuple[str, ...]) -> Upload:
         most = self._settings.request_images
         parser = _InMemory(
             request.headers,
@@ -94,7 +97,7 @@ class Uploads:
             raise RequestError(400, "multipart", error.message) from None
         if parser.boundary not in body.tail:
             raise RequestError(400, "multipart", "the body is cut off")
-        upload = await _sorted(form, fields)
+        upload = await _sorted(form, part, fields)
         if len(upload.images) > most:
             raise RequestError(413, "images", f"{len(upload.images)} images, and a request has at most {most}")
         return upload
@@ -153,23 +156,23 @@ class ClientGoneError(RequestError):
         super().__init__(499, "gone", "the client has gone")
 
 
-async def _sorted(form: FormData, fields: tuple[str, ...]) -> Upload:
+async def _sorted(form: FormData, part: str, fields: tuple[str, ...]) -> Upload:
     """Raises: RequestError for fields that are not known, and for images that are no files."""
     images: list[UploadedImage] = []
     texts: dict[str, str] = {}
     for name, value in form.multi_items():
-        if name == "images" and isinstance(value, UploadFile):
+        if name == part and isinstance(value, UploadFile):
             images.append(UploadedImage(value.filename or "", await value.read()))
-        elif name == "images":
-            raise RequestError(422, "images", "parts named images must be files: give them a filename")
+        elif name == part:
+            raise RequestError(422, "images", f"parts named {part} must be files: give them a filename")
         elif name not in fields or isinstance(value, UploadFile):
-            raise RequestError(422, "field", f"the form has a part {name!r}; it may have images{_listed(fields)}")
+            raise RequestError(422, "field", f"the form has a part {name!r}; it may have {part}{_listed(fields)}")
         elif name in texts:
             raise RequestError(422, "field", f"the form has two parts named {name}")
         else:
             texts[name] = value
     if not images:
-        raise RequestError(422, "images", "no images: send parts named images, each with a filename")
+        raise RequestError(422, "images", f"no images: send parts named {part}, each with a filename")
     return Upload(images, texts)
 
 
