@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import CollectionError
 from .audit import AuditEntry, write_entry
 from .connection import connect
-from .records import BlobRecord, Record, Segment, property_seal
+from .records import BlobRecord, Record, Segment, behind, property_seal
 from .schema import migrate, read_format
 
 FILE_NAME = "catalogue.sqlite"
@@ -161,7 +161,7 @@ class Catalogue:
 
     def page(self, after: str | None, limit: int, prefix: str = "") -> list[Record]:
         """The next ``limit`` references behind an id, of those whose ids begin with a prefix."""
-        bounds = [(text, sign) for text, sign in ((after, ">"), (prefix, ">="), (_behind(prefix), "<")) if text]
+        bounds = [(text, sign) for text, sign in ((after, ">"), (prefix, ">="), (behind(prefix), "<")) if text]
         where = " AND ".join(f"id {sign} ?" for _, sign in bounds) or "TRUE"
         values = (*(text for text, _ in bounds), limit)
         return [
@@ -272,10 +272,3 @@ class Catalogue:
 
     def _damaged(self, what: str) -> CollectionError:
         return CollectionError(f"{self.path}: its catalogue is damaged: {what}; restore a backup")
-
-
-def _behind(prefix: str) -> str:
-    """The first text, by code points, behind all that begin with a prefix; "" where there is none."""
-    trimmed = prefix.rstrip(chr(0x10FFFF))
-    following = ord(trimmed[-1]) + 1 if trimmed else 0
-    return trimmed[:-1] + chr(0xE000 if following == 0xD800 else following) if trimmed else ""

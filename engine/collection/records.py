@@ -94,3 +94,10 @@ def property_seal(name: str, value: str) -> int:
 
 def blob_checksum(reference: int, kind: str, version: int, data: bytes) -> int:
     return zlib.crc32(data, zlib.crc32(f"{reference}\0{kind}\0{version}".encode()))
+
+
+def behind(prefix: str) -> str:
+    """The first text, by code points, behind all that begin with a prefix; "" where there is none."""
+    trimmed = prefix.rstrip(chr(0x10FFFF))
+    following = ord(trimmed[-1]) + 1 if trimmed else 0
+    return trimmed[:-1] + chr(0xE000 if following == 0xD800 else following) if trimmed else ""
