@@ -12,7 +12,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .describe import Normalisation, Projection
+from .describe import Backend, Describer, Normalisation, Projection, open_describer
 from .errors import BundleError, PrecisionError
 from .manifest import FileEntry, MatchingFile, NetworkFile, Precision, read_manifest
 
@@ -110,6 +110,16 @@ class Bundle:
             return None
         chosen = precision if precision in entry.precisions else next(iter(entry.precisions))
         return NetworkFile(self.path / entry.precisions[chosen].file, entry, chosen)
+
+    def describer(self, backend: Backend = "native", threads: int = 1) -> Describer:
+        """Projection and bank made ready; see :func:`copytrace.engine.describe.open_describer`.
+
+        Raises: BundleError where their values cannot be computed with.
+        """
+        try:
+            return open_describer(self.projection, self.bank, backend=backend, threads=threads)
+        except ValueError as error:
+            raise BundleError(f"{self.path}: its projection and bank cannot be used: {error}") from None
 
     def normalisation(self, method: int | None = None) -> Normalisation:
         """The constants of a method, or of the bundle's own choice."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .bundle import Bundle
-from .describe import Backend, Describer, open_describer
+from .describe import Backend, Describer
 from .embedder import Decoded, Float32, Output, Role, Views
 from .infer import Device, Network, open_network
 from .manifest import Precision
@@ -48,7 +48,7 @@ class BundleEmbedder:
         self.workers = threads or cpu_count()
         self.decoders = decoders or self.workers
         self.batch = max(network.batch for network in self.networks)
-        self.describer: Describer = open_describer(bundle.projection, bundle.bank, backend=backend)
+        self.describer: Describer = bundle.describer(backend)
         log.info("%s: %s, %s, %d threads", bundle.path, bundle.manifest.name, precision, self.workers)
 
     def output_for(self, role: Role) -> Output:

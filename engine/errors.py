@@ -3,7 +3,7 @@
 ::
 
     CopytraceError                 anything below; its text is one line a user can act on
-    ├── MissingExtraError          an optional library is not installed; names the extra
+    ├── MissingExtraError          an optional library cannot be imported; names the extra
     ├── SourceError                a source of images is missing, empty or ambiguous
     │   └── DuplicateIdError       two images with one id; names both
     ├── BadImageError              an image could not be read, or was damaged, and skipping was not allowed
@@ -23,13 +23,15 @@
 from importlib import import_module
 from types import ModuleType
 
+from .extras import import_problem
+
 
 class CopytraceError(Exception):
     """The root of all errors raised on purpose."""
 
 
 class MissingExtraError(CopytraceError, ImportError):
-    """An optional library is not installed."""
+    """An optional library is not installed, or cannot be loaded."""
 
 
 class SourceError(CopytraceError):
@@ -99,6 +101,9 @@ def optional_module(name: str, *extras: str) -> ModuleType:
     """
     try:
         return import_module(name)
-    except ModuleNotFoundError as error:
-        cures = " or ".join(f'pip install "copytrace[{extra}]"' for extra in extras)
-        raise MissingExtraError(f"{error.name} is not installed; {cures} brings it") from error
+    except (
+        ImportError,
+        OSError,
+    ) as error:  # not there, or without a library of the system that it needs, such as CUDA's
+        missing = error.name if isinstance(error, ModuleNotFoundError) and error.name else name
+        raise MissingExtraError(import_problem(missing, error, extras)) from error

@@ -1,7 +1,6 @@
 """Joins bundles and search: every score is measured against what its query scores with images that it is no copy of."""
 
 from .bundle import Bundle
-from .describe import open_describer
 from .search.pairs import Offsets, check_dimensions, load
 from .store import DescriptorArray, Descriptors, check_comparable
 from .threads import cpu_count
@@ -21,6 +20,6 @@ def score_offsets(queries: Descriptors, bundle: Bundle, threads: int | None = No
         return None
     check_dimensions(queries.descriptors, bundle.bank)
     rows = load(queries.descriptors, 0, len(queries.ids))
-    describer = open_describer(bundle.projection, bundle.bank, threads=threads or cpu_count())
+    describer = bundle.describer(threads=threads or cpu_count())
     offsets: Offsets = constants.alpha * describer.background_scores(rows, constants.n)
     return offsets

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from copytrace.engine import Bundle, BundleError, MatchError, StoreError
+from copytrace.engine import Bundle, BundleError, StoreError
 from copytrace.engine.infer import OrtNetwork
 from copytrace.engine.manifest import (
     FORMAT,
@@ -23,10 +23,10 @@ from copytrace.engine.manifest import (
     check_manifest,
     read_manifest,
 )
-from copytrace.engine.match.constants import MatchConstants
-from copytrace.engine.match.recall import Quantisers
 from copytrace.engine.store.atomic import replacing
 from copytrace.engine.store.folders import replacing_folder
+
+from .check import check_arrays, check_matching
 
 Float32 = NDArray[np.float32]
 Json = dict[str, Any]
@@ -104,7 +104,7 @@ def write_bundle(parts: BundleParts, folder: Path) -> None:
     try:
         with replacing_folder(folder) as beside:
             _fill(parts, beside)
-            Bundle(beside)
+            check_arrays(Bundle(beside))
             if folder.exists():
                 own = _own_files(folder)
                 for path in folder.iterdir():
@@ -196,10 +196,7 @@ def _network(network: NetworkParts, folder: Path, *, alone: bool) -> Json:
 
 def _matching_file(folder: Path, name: MatchingFile, source: Path) -> Json:
     """Raises: BundleError for a file that is none of the kind."""
-    try:
-        MatchConstants.load(source) if name == "constants" else Quantisers.load(source)
-    except MatchError as error:
-        raise BundleError(str(error)) from None
+    check_matching(name, source)
     if source != folder / MATCHING[name]:
         shutil.copyfile(source, folder / MATCHING[name])
     return _file(folder, MATCHING[name])

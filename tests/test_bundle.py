@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from copytrace.engine import DEFAULT_BUNDLE, Bundle, BundleError, Engine
-from copytrace.export.bundle import parts_of, set_matching, upgrade, write_bundle
+from copytrace.export.bundle import NetworkParts, parts_of, set_matching, upgrade, write_bundle
 
+import in_process
 from bundle_files import change, edit, format_1, rehash, small_bundle, small_parts, write_network
 from conftest import PHOTOS
 
@@ -266,6 +267,55 @@ def test_projections_that_are_none(small: Path, arrays: dict[str, Any]) -> None:
     write_projection(small / "projection.npz", **arrays)
     rehash(small, "projection.npz")
     refused(small, "not a projection")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("mean", np.full(12, 3e38)),
+        ("components", bad_numbers((8, 12), 3e38)),
+        ("bank", bad_numbers((20, 8), 3e38)),
+        ("bank", np.full((20, 8), 1e31)),
+    ],
+    ids=["mean", "components", "a row of the bank", "the bank"],
+)
+def test_values_that_cannot_be_computed_with(small: Path, name: str, values: Any) -> None:
+    """Finite, but what follows from them is not."""
+    if name == "bank":
+        (small / "bank.npy").write_bytes(npy(values.astype(np.float32)))
+    else:
+        write_projection(small / "projection.npz", **{"eigenvalues": np.full(8, 1e-4), name: values})
+    rehash(small, "bank.npy" if name == "bank" else "projection.npz")
+    refused(small, "cannot be used")
+    line = in_process.run("bundle", "info", small, code=1).stderr
+    assert line.count("\n") == 1 and "cannot be used" in line
+    with pytest.raises(BundleError, match="cannot be used"):
+        write_bundle(parts_of(Bundle(small)), small)
+
+
+def test_the_verb_looks_into_every_file(small: Path) -> None:
+    """Also into those that embedding does not need: the other precision, a detector, what is fitted for matching."""
+    detector = NetworkParts("finder", 40, 1, {"int8": write_network(small / "finder", 40, 12)}, "detector")
+    parts = parts_of(Bundle(small))
+    write_bundle(replace(parts, networks=[*parts.networks, detector]), small)
+    assert "12 values are none" in in_process.run("bundle", "info", small, code=1).stderr
+    write_bundle(parts, small)
+    write_network(small / "float32.onnx", 48, 12)
+    rehash(small, "float32.onnx")
+    assert "its input_size is 48, the manifest says 32" in in_process.run("bundle", "info", small, code=1).stderr
+    write_network(small / "float32.onnx", 32, 12)
+    rehash(small, "float32.onnx")
+    for name in ("matching.json", "quantisers.npz"):
+        shutil.copy(DEFAULT_BUNDLE / name, small)
+    upgrade(small)
+    in_process.run("bundle", "info", small)
+    for name in ("matching.json", "quantisers.npz"):
+        good = (small / name).read_bytes()
+        (small / name).write_bytes(b"{}")
+        rehash(small, name)
+        assert name in in_process.run("bundle", "info", small, code=1).stderr
+        (small / name).write_bytes(good)
+        rehash(small, name)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,16 @@
 """The probability of a pair: fit and calibration on data with known odds, JSON, refusals; and ISC2021's own score."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from copytrace.engine import MatchError
+from copytrace.engine import DEFAULT_BUNDLE, MatchError
 from copytrace.engine.match import isc2021, variants
+from copytrace.engine.match.constants import MatchConstants
 from copytrace.engine.match.features import LocalFeatures
 from copytrace.engine.match.grey import Frame
 from copytrace.engine.match.probability import (
@@ -136,6 +142,40 @@ def test_the_model_as_json() -> None:
     for weights in (((1.0,), TRUE.same), (TRUE.related, (1.0,)), (TRUE.related, (*TRUE.same[:-1], np.nan))):
         with pytest.raises(ValueError, match="finite weights"):
             PairModel(*weights)
+
+
+def constants(change: Callable[[dict[str, Any]], object]) -> str:
+    table = json.loads((DEFAULT_BUNDLE / "matching.json").read_text())
+    change(table)
+    return json.dumps(table)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        constants(lambda t: t.update(format=True)),
+        constants(lambda t: t.update(format=1.0)),
+        constants(lambda t: t.update(note="mine")),
+        constants(lambda t: t.pop("views")),
+        constants(lambda t: t["penalties"].update(whole=True)),
+        constants(lambda t: t["penalties"].update(turn="0.1")),
+        constants(lambda t: t["penalties"].update(turn=-0.1)),
+        constants(lambda t: t["penalties"].update(turn=10**400)),
+        constants(lambda t: t["penalties"].update(mirror=0.1)),
+        constants(lambda t: t["verify"]["related"].update(cosine="2.0")),
+        constants(lambda t: t["verify"]["same"].update(constant=1e300)),
+        constants(lambda t: t["verify"].update(extra=1)),
+        constants(lambda t: None).replace('"whole":', '"whole": 1, "whole":'),
+        constants(lambda t: t["penalties"].update(region=float("nan"))),
+    ],
+    ids=range(15),
+)
+def test_constants_of_matching_that_are_none(text: str, tmp_path: Path) -> None:
+    """Nothing is converted, nothing unknown or given twice is passed over."""
+    (tmp_path / "matching.json").write_text(text)
+    with pytest.raises(MatchError, match=r"matching.json: not the constants of matching: [^\n]*$"):
+        MatchConstants.load(tmp_path / "matching.json")
 
 
 def test_pair_features_must_be_possible() -> None:

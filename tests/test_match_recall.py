@@ -142,9 +142,23 @@ def test_quantisers_come_back_and_other_files_are_refused(tmp_path: Path, quanti
             Quantisers.load(tmp_path / name)
     with pytest.raises(MatchError, match="missing"):
         Quantisers.load(tmp_path / "missing")
-    Quantisers({4: quantisers.coarse[16]}, quantisers.product).save(tmp_path / "shapes")
-    with pytest.raises(MatchError, match="other shapes"):
-        Quantisers.load(tmp_path / "shapes")
+    nan, coarse = np.full_like(quantisers.product, np.nan), quantisers.coarse[16]
+    for product, arrays in (
+        (quantisers.product, {"coarse4": coarse}),
+        (quantisers.product, {"coarse16": coarse, "other": coarse}),
+        (quantisers.product, {"coarse16": coarse, "coarse0": coarse[:0]}),
+        (quantisers.product, {"coarse16": coarse.astype(np.int64)}),
+        (quantisers.product, {}),
+        (nan, {"coarse16": coarse}),
+    ):
+        np.savez(path, product=product, **arrays)
+        with pytest.raises(MatchError, match="other names, shapes or values"):
+            Quantisers.load(path)
+    locked = bytearray(path.read_bytes())
+    locked[6] = locked[locked.find(b"PK\x01\x02") + 8] = 1  # says that it is encrypted
+    path.write_bytes(locked)
+    with pytest.raises(MatchError, match="encrypted"):
+        Quantisers.load(path)
 
 
 def test_many_lists_made_in_two_steps_are_nearly_as_good(monkeypatch: pytest.MonkeyPatch) -> None:

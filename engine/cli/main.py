@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import CopytraceError
+from ..errors import CopytraceError, MissingExtraError
+from ..extras import extras_for, import_problem
 from ..store.atomic import reason
 from . import client, collection, convert, dedup, demo, embed, match, merge, score, search, serve, submission
 from .console import Interrupted, errors, print_result
@@ -82,6 +83,9 @@ def main() -> None:
         _end(error.format_message(), "usage", error.exit_code)
     except CopytraceError as error:
         _fail(str(error), error)
+    except ImportError as error:  # of a library that a verb of training imports where it is used
+        module = error.name or "a library"
+        _fail(import_problem(module, error, extras_for(module)), MissingExtraError())
     except BrokenPipeError:  # the reader of our output, head for one, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

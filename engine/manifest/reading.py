@@ -1,13 +1,12 @@
 """From ``manifest.json`` to its model. Whatever is wrong with it is one line."""
 
-import json
-import math
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from ..errors import BundleError
+from ..strict_json import parse_json
 from .format_1 import Manifest1
 from .model import FORMAT, MANIFEST, Entry, Manifest
 
@@ -47,42 +46,13 @@ def _checked(model: type[Model], raw: dict[str, Any], file: Path) -> Model:
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
-    """Standard JSON only: no NaN, no key twice, no number that a float cannot hold."""
     file = folder / MANIFEST
     try:
-        raw = json.loads(
-            file.read_text(encoding="utf-8"),
-            parse_constant=_not_json,
-            parse_float=_finite,
-            object_pairs_hook=_without_duplicates,
-        )
-        json.dumps(raw, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        raw = parse_json(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BundleError(f"{folder}: not a bundle: cannot read {MANIFEST}: {error.strerror}") from None
-    except RecursionError:
-        raise BundleError(f"{file}: nested too deeply") from None
     except ValueError as error:
         raise BundleError(f"{file}: not valid JSON: {error}") from None
     if not isinstance(raw, dict):
         raise BundleError(f"{file}: no format number")
     return raw
-
-
-def _not_json(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is too large")
-    return value
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise ValueError(f"the key {key!r} stands twice")
-        result[key] = value
-    return result

@@ -9,14 +9,13 @@
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import MatchError
+from ..strict_json import numbers, read_object
 from .probability import PairModel
 
 FORMAT = 1
@@ -40,14 +39,12 @@ class MatchConstants:
     def load(cls, path: str | os.PathLike[str]) -> "MatchConstants":
         """Raises: MatchError."""
         try:
-            table: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-            if table["format"] != FORMAT:
-                raise ValueError(f"its format is {table['format']}, this engine reads {FORMAT}")
-            penalties = {kind: float(table["penalties"][kind]) for kind in KINDS}
-            if not all(math.isfinite(penalty) and penalty >= 0 for penalty in penalties.values()):
-                raise ValueError("penalties must be finite and not negative")
+            table = read_object(Path(path).read_text(encoding="utf-8"), FORMAT, "penalties", "views", "verify")
+            penalties = dict(zip(KINDS, numbers(table["penalties"], KINDS), strict=True))
+            if min(penalties.values()) < 0:
+                raise ValueError("penalties must not be negative")
             return cls(penalties, *(PairModel.from_json(json.dumps(table[name])) for name in ("views", "verify")))
         except OSError as error:
             raise MatchError(f"{path}: {error.strerror}") from None
-        except (ValueError, TypeError, KeyError) as error:
+        except ValueError as error:
             raise MatchError(f"{path}: not the constants of matching: {error}") from None

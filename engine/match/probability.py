@@ -17,12 +17,12 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MatchError
+from ..strict_json import numbers, read_object
 from .aligned import Alignment
 from .verification import Verification
 
@@ -165,17 +165,9 @@ class PairModel:
     def from_json(cls, text: str) -> "PairModel":
         """The inverse of ``to_json``. Raises: MatchError."""
         try:
-            table: dict[str, Any] = json.loads(text)
-            if table["format"] != FORMAT:
-                raise ValueError(f"its format is {table['format']}, this engine reads {FORMAT}")
-            for key, names in (("related", RELATED), ("same", SAME)):
-                if set(table[key]) != set(names):
-                    raise ValueError(f"its terms of {key} must be {', '.join(names)}")
-            return cls(
-                tuple(float(table["related"][name]) for name in RELATED),
-                tuple(float(table["same"][name]) for name in SAME),
-            )
-        except (ValueError, TypeError, KeyError) as error:
+            table = read_object(text, FORMAT, "related", "same")
+            return cls(tuple(numbers(table["related"], RELATED)), tuple(numbers(table["same"], SAME)))
+        except ValueError as error:
             raise MatchError(f"not a model of pairs: {error}") from None
 
 

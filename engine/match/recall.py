@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,14 +48,20 @@ class Quantisers:
         """Raises: MatchError."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                coarse = {int(name[6:]): file[name] for name in file.files if name.startswith("coarse")}
-                product = file["product"]
-        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise MatchError(f"{path}: not a file of quantisers: {error}") from None
+                arrays = {name: file[name] for name in file.files}
+        except Exception as error:  # numpy and zipfile raise whatever damage leads them to
+            raise MatchError(f"{path}: not a file of quantisers: {' '.join(str(error).split())}") from None
+        product = arrays.pop("product", None)
         shape = (PRODUCT_BYTES, 256, DESCRIPTOR // PRODUCT_BYTES)
-        good = product.shape == shape and product.dtype == np.float32
-        if not coarse or not good or any(c.shape != (n, DESCRIPTOR) or c.dtype != np.uint8 for n, c in coarse.items()):
-            raise MatchError(f"{path}: not a file of quantisers: arrays of other shapes")
+        good = product is not None and product.shape == shape and product.dtype == np.float32
+        if (
+            not arrays
+            or not good
+            or not np.isfinite(product).all()
+            or not all(_is_coarse(*item) for item in arrays.items())
+        ):
+            raise MatchError(f"{path}: not a file of quantisers: arrays of other names, shapes or values")
+        coarse = {len(centroids): centroids for centroids in arrays.values()}
         return cls(coarse, product)
 
     def save(self, path: Path) -> None:
@@ -68,6 +73,11 @@ class Quantisers:
         """The number of lists for so many rows: the nearest there is, by ratio, to a thousand rows a list."""
         wanted = np.log(max(1.0, rows / _ROWS_PER_LIST))
         return min(self.coarse, key=lambda lists: (abs(np.log(lists) - wanted), lists))
+
+
+def _is_coarse(name: str, array: NDArray[Any]) -> bool:
+    lists = len(array) if array.ndim == 2 else 0
+    return name == f"coarse{lists}" and lists > 0 and array.shape[1] == DESCRIPTOR and array.dtype == np.uint8
 
 
 def memory_bytes(rows: int) -> int:

@@ -6,9 +6,12 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from copytrace.engine import DEFAULT_BUNDLE, Bundle
+from copytrace.engine import DEFAULT_BUNDLE, Bundle, MissingExtraError
+from copytrace.engine.cli.console import errors
 from copytrace.engine.cli.options import path
 from copytrace.engine.manifest import MatchingFile
+
+from ..check import check_arrays, check_networks
 
 app = typer.Typer(no_args_is_help=True, help="Show what is in a bundle, or rewrite one of an older format.")
 
@@ -22,8 +25,16 @@ def info(
     ] = DEFAULT_BUNDLE,
     as_json: AsJson = False,
 ) -> None:
-    """Check a bundle, and show what is in it."""
+    """Check a bundle, and show what is in it.
+
+    Its networks are opened where ONNX Runtime is installed (the extra cpu).
+    """
     bundle = Bundle(folder)
+    check_arrays(bundle)
+    try:
+        check_networks(bundle)
+    except MissingExtraError as error:
+        errors.print(f"its networks were not opened: {error}")
     if as_json:
         print(json.dumps(_as_dict(bundle), ensure_ascii=False))
     else:
