@@ -50,7 +50,7 @@ def against_every_row(
     for index in (flat, lists):
         index.add(range(len(features)), features)
         start = time.process_time()
-        best = [most_voted(index.votes(query), 1) for query in queries]
+        best = [most_voted(votes, 1) for votes in index.votes(queries)]
         seconds.append(time.process_time() - start)
         found.append(sum(one == [i] for i, one in enumerate(best)))
     name = f"votes of {lists.kind} against {rows} rows / of every row"

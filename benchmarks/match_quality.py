@@ -95,7 +95,7 @@ def local_alone(matcher: Matcher, pictures: Iterable[Picture]) -> list[tuple[str
     assert recall is not None
     for query in pictures:
         assert query.features is not None
-        votes = recall.votes(query.features)
+        votes = recall.votes([query.features])[0]
         numbers = most_voted(votes, VOTED)
         found = Verifier(query.features).verify_many([matcher.references.features[n] for n in numbers])
         for number, one in zip(numbers, found, strict=True):

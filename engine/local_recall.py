@@ -1,6 +1,6 @@
 """Joins references and votes: an index of their local features, which follows a collection without being built anew."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,18 @@ _ADDED = 1024  # references whose features are added at a time
 
 
 class LocalRecall:
-    """What local features of references vote for. announce: is told the size of an index before it is built.
+    """What local features of references vote for. announce: is told the size of an index before it is built. threads: of
+    building it and of one search.
 
     Features stand under numbers that no other reference ever gets; votes and ties go by the order of ids. So an index that
     followed its collection answers as one made of it as it is now.
     """
 
-    def __init__(self, references: References, quantisers: Quantisers, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self, references: References, quantisers: Quantisers, announce: Callable[[str], None], threads: int
+    ) -> None:
         self._quantisers = quantisers
+        self._threads = threads
         self._announce = announce
         self._numbers = references.numbers
         self.index = self._built(references)
@@ -38,15 +42,13 @@ class LocalRecall:
             self.index.add(references.numbers[new].tolist(), features)
         self._numbers = references.numbers
 
-    def most_voted(self, query: LocalFeatures, count: int) -> list[int]:
-        """The ``count`` references with the most votes, best first, as rows in the order of ids."""
-        return most_voted(self.votes(query), count)
+    def most_voted(self, queries: Sequence[LocalFeatures], count: int) -> list[list[int]]:
+        """For each query the ``count`` references with the most votes, best first, as rows in the order of ids."""
+        return [most_voted(votes, count) for votes in self.votes(queries)]
 
-    def votes(self, query: LocalFeatures) -> dict[int, float]:
-        """Row of a reference -> votes, see ``LocalIndex.votes``."""
-        votes = self.index.votes(query)
-        rows = self._rows(np.fromiter(votes, np.int64, len(votes))).tolist()
-        return dict(zip(rows, votes.values(), strict=True))
+    def votes(self, queries: Sequence[LocalFeatures]) -> list[dict[int, float]]:
+        """For each query the row of a reference -> votes, see ``LocalIndex.votes``."""
+        return [self._by_row(votes) for votes in self.index.votes(queries)]
 
     def nearest(self, query: LocalFeatures) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """For every feature the squared distance to its nearest one, float32 [F], and the row of the reference that has it,
@@ -55,6 +57,10 @@ class LocalRecall:
         rows = np.where(owners[:, 0] < 0, -1, self._rows(owners[:, 0]))
         return distances[:, 0], rows
 
+    def _by_row(self, votes: dict[int, float]) -> dict[int, float]:
+        rows = self._rows(np.fromiter(votes, np.int64, len(votes))).tolist()
+        return dict(zip(rows, votes.values(), strict=True))
+
     def _rows(self, owners: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows, in the order of ids, of references by their numbers in the index."""
         order = np.argsort(self._numbers)
@@ -62,7 +68,7 @@ class LocalRecall:
         return np.append(order, -1)[places].astype(np.int64)
 
     def _built(self, references: References) -> LocalIndex:
-        index = LocalIndex(references.rows, self._quantisers)
+        index = LocalIndex(references.rows, self._quantisers, threads=self._threads)
         count, size = len(references), memory_bytes(references.rows) / (1 << 20)
         self._announce(
             f"local index {index.kind}: {references.rows:,} features of {count:,} references, {size:,.1f} MiB"

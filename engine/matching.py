@@ -146,10 +146,10 @@ class Matcher:
     def matched(self, pictures: Iterable[Picture | BadImage]) -> Iterator[Matched]:
         """The same for pictures that are made ready already, as ``Looks`` of this mode or rule."""
 
-        def matched(query: Picture, nearest: NDArray[np.int64]) -> Matched:
+        def matched(query: Picture, nearest: NDArray[np.int64], voted: list[int]) -> Matched:
             if self._published is not None:
                 return self._published.matched(query, nearest, self.references)
-            return self._weighed(query, self._look(query, self._chosen(query, nearest)))
+            return self._weighed(query, self._look(query, self._chosen(query, nearest, voted)))
 
         for query, found in self._each(pictures, matched):
             yield Matched(query.id, [], query.reason) if isinstance(query, BadImage) else cast(Matched, found)
@@ -181,22 +181,23 @@ class Matcher:
     def looks(self, pictures: Iterable[Picture | BadImage]) -> Iterator[tuple[Picture | BadImage, list[Look]]]:
         """What is found about every query and its candidates, in order, before it is weighed."""
 
-        def look(query: Picture, nearest: NDArray[np.int64]) -> list[Look]:
-            return self._look(query, self._chosen(query, nearest))
+        def look(query: Picture, nearest: NDArray[np.int64], voted: list[int]) -> list[Look]:
+            return self._look(query, self._chosen(query, nearest, voted))
 
         return ((query, looks or []) for query, looks in self._each(pictures, look))
 
     def _each(
-        self, pictures: Iterable[Picture | BadImage], look: Callable[[Picture, NDArray[np.int64]], T]
+        self, pictures: Iterable[Picture | BadImage], look: Callable[[Picture, NDArray[np.int64], list[int]], T]
     ) -> Iterator[tuple[Picture | BadImage, T | None]]:
-        """Every query with what ``look`` makes of it and the numbers of the references nearest to its views."""
+        """Every query with what ``look`` makes of it and the numbers of the references nearest to its views, and of those voted
+        for."""
 
-        def done(item: tuple[Picture | BadImage, NDArray[np.int64]]) -> T | None:
-            query, nearest = item
-            return None if isinstance(query, BadImage) else look(query, nearest)
+        def done(item: tuple[Picture | BadImage, NDArray[np.int64], list[int]]) -> T | None:
+            query, nearest, voted = item
+            return None if isinstance(query, BadImage) else look(query, nearest, voted)
 
         for group in chunks_of(pictures, _GROUP):
-            items = list(zip(group, self._nearest(group), strict=True))
+            items = list(zip(group, self._nearest(group), self._most_voted(group), strict=True))
             yield from zip(group, self._workers.map(done, items, len(items) + 1), strict=True)
 
     def _nearest(self, group: Sequence[Picture | BadImage]) -> list[NDArray[np.int64]]:
@@ -218,13 +219,19 @@ class Matcher:
         sets = iter([np.unique(found.references[owner[found.queries] == i]) for i in range(len(rows))])
         return [next(sets) if isinstance(query, Picture) else np.empty(0, np.int64) for query in group]
 
-    def _chosen(self, query: Picture, nearest: NDArray[np.int64]) -> list[int]:
+    def _most_voted(self, group: Sequence[Picture | BadImage]) -> list[list[int]]:
+        """For every query the references with the most votes; none where the mode or the rule asks for none."""
+        features = [query.features if isinstance(query, Picture) else None for query in group]
+        if self.recall is None or self._published is not None:
+            return [[] for _ in group]
+        found = iter(self.recall.most_voted([one for one in features if one is not None], self._voted))
+        return [[] if one is None else next(found) for one in features]
+
+    def _chosen(self, query: Picture, nearest: NDArray[np.int64], voted: list[int]) -> list[int]:
         """The numbers of the references to look at."""
         similarity, _ = self._similarities(query, nearest)
-        chosen = nearest[np.argsort(-similarity, kind="stable")[: self._candidates]].tolist()
-        if self.recall is not None and query.features is not None:
-            chosen += [n for n in self.recall.most_voted(query.features, self._voted) if n not in chosen]
-        return [int(number) for number in chosen]
+        chosen: list[int] = nearest[np.argsort(-similarity, kind="stable")[: self._candidates]].tolist()
+        return chosen + [number for number in voted if number not in chosen]
 
     def _similarities(
         self, query: Picture, numbers: NDArray[np.int64]
@@ -268,4 +275,4 @@ class Matcher:
 
     def _local_recall(self, announce: Callable[[str], None]) -> LocalRecall:
         quantisers = Quantisers.load(self.engine.bundle.matching_file("quantisers")[0])
-        return LocalRecall(self.references, quantisers, announce)
+        return LocalRecall(self.references, quantisers, announce, self._embedder.workers)

@@ -60,7 +60,7 @@ def test_votes_are_those_of_brute_force(quantisers: Quantisers) -> None:
     query = np.concatenate([variants.descriptors(seen, Variant.MIRRORED), references[0][:7]])
     index = LocalIndex(1000, quantisers)
     index.add(range(5), map(features, references))
-    found, expected = index.votes(features(query)), brute_force(references, query)
+    (found,), expected = index.votes([features(query)]), brute_force(references, query)
     assert found.keys() == expected.keys() and len(index) == 118
     for owner, votes in expected.items():
         assert found[owner] == pytest.approx(votes, abs=1e-4)
@@ -82,6 +82,57 @@ def test_the_two_nearest_centroids_are_those_of_brute_force(count: int) -> None:
             np.testing.assert_array_equal(shown, expected, isa)
             np.testing.assert_array_equal(far[:, : expected.shape[1]], np.take_along_axis(distances, expected, axis=1))
             assert count > 1 or (numbers[:, 1] == -1).all()
+
+
+@pytest.mark.parametrize("lists", [1, 7])
+def test_lists_give_what_brute_force_does(lists: int) -> None:
+    rng = np.random.default_rng(lists)
+    centroids, rows, queries = random_rows(rng, lists), random_rows(rng, 500), random_rows(rng, 40)
+    rows[:9] = rows[100]  # ties
+    rows[9:11], queries[:2] = [[0] * 128, [255] * 128], [[255] * 128, rows[100]]
+    numbers = rng.permutation(100_000)[:500] + 2**40
+    gone, order = numbers[::3], rng.permutation(500)
+    home = squared_distances(rows, centroids).argmin(axis=1)
+    probed = np.argsort(squared_distances(queries, centroids), axis=1, kind="stable")[:, :2]
+    distances = squared_distances(queries, rows)
+    for isa in _match.instruction_sets():
+        index = _match.Lists(centroids, isa)
+        index.add(rows, numbers)
+        assert index.remove(np.append(gone, 5)) == len(gone) and len(index) == 500 - len(gone)
+        index.add(rows[order][np.isin(numbers[order], gone)], numbers[order][np.isin(numbers[order], gone)], threads=2)
+        for threads in (1, 2):
+            far, found = index.nearest(queries, 6, threads=threads)
+            for i in range(len(queries)):
+                near = [j for j in np.lexsort((numbers, distances[i])) if home[j] in probed[i]][:6]
+                assert found[i].tolist() == numbers[near].tolist() and far[i].tolist() == distances[i, near].tolist(), (
+                    isa
+                )
+        assert index.remove(numbers) == 500 and (index.nearest(queries, 2)[1] == -1).all()
+
+
+def test_lists_refuse_what_they_cannot_take() -> None:
+    index, rows = _match.Lists(np.zeros((2, 128), np.uint8)), np.zeros((3, 128), np.uint8)
+    for numbers, threads, match in (
+        ([1, 2], 1, "one for each"),
+        ([1, -2, 3], 1, "0 or more"),
+        ([1, 2, 3], 0, "threads"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            index.add(rows, np.array(numbers), threads=threads)
+    with pytest.raises(ValueError, match="most must"):
+        index.nearest(rows, 0)
+    assert len(index) == 0 and index.nearest(rows, 1)[1].tolist() == [[-1]] * 3
+
+
+def test_queries_asked_together_get_the_same_votes(quantisers: Quantisers) -> None:
+    rng = np.random.default_rng(6)
+    references = [random_rows(rng, 30) for _ in range(30)]
+    index = LocalIndex(recall.FLAT_ROWS + 1, quantisers)
+    index.add(range(30), map(features, references))
+    queries = [features(rows) for rows in (references[3][:9], references[7][:0], references[8][5:], references[3][9:])]
+    together = index.votes(queries)
+    assert together == [index.votes([query])[0] for query in queries]
+    assert [most_voted(votes, 1) for votes in together] == [[3], [], [8], [3]]
 
 
 def test_wrong_centroids_are_refused() -> None:
@@ -107,24 +158,24 @@ def test_history_changes_no_answer(rows: int, quantisers: Quantisers) -> None:
         extra = features(references[number] if number < 40 else random_rows(rng, 30))
         in_pieces.add([number], [extra])
     assert in_pieces.remove(range(40, 60)) == 600 and in_pieces.remove([77]) == 0 and len(in_pieces) == len(at_once)
-    assert in_pieces.votes(query) == at_once.votes(query)
-    assert most_voted(at_once.votes(query), 1) == [33]
+    assert in_pieces.votes([query]) == at_once.votes([query])
+    assert most_voted(at_once.votes([query])[0], 1) == [33]
 
 
 def test_kinds_follow_the_number_of_rows(quantisers: Quantisers) -> None:
     kinds = [LocalIndex(rows, quantisers).kind for rows in (0, 20_000, 20_001, 500_000, 20_000_000)]
     assert kinds == ["flat", "flat", "IVF16,SQ8", "IVF64,SQ8", "IVF64,PQ32"]
-    assert memory_bytes(20_000_000) == 20_000_000 * 40 and memory_bytes(1_000_000) == 136_000_000
+    assert memory_bytes(20_000_000) == 20_000_000 * 40 and memory_bytes(1_000_000) == 140_000_000
 
 
 def test_nothing_to_vote_with_or_for(quantisers: Quantisers) -> None:
     index, none = LocalIndex(10, quantisers), features(np.zeros((0, 128), np.uint8))
     one = features(random_rows(np.random.default_rng(3), 4))
-    assert index.votes(one) == {} and index.remove([]) == 0
+    assert index.votes([one]) == [{}] and index.votes([]) == [] and index.remove([]) == 0
     index.add([3], [none])
     assert len(index) == 0
     index.add([3], [one])
-    assert index.votes(none) == {}
+    assert index.votes([none]) == [{}]
     owner, weight = vote(np.array([[4.0, np.inf]], np.float32), np.array([[3, -1]]))
     assert owner.tolist() == [-1] and weight.tolist() == [0.0]
 

@@ -12,6 +12,7 @@
 #include "../parallel.hpp"
 #include "../without_gil.hpp"
 #include "dispatch.hpp"
+#include "lists.hpp"
 #include "quantiser.hpp"
 #include "sift.hpp"
 #include "verify.hpp"
@@ -34,6 +35,11 @@ const T* checked(const py::array& array, py::ssize_t rows, py::ssize_t columns, 
                                 std::to_string(columns) + "]");
   }
   return static_cast<const T*>(array.data());
+}
+
+std::size_t checked_threads(py::ssize_t threads) {
+  if (threads < 1) throw std::invalid_argument("threads must be at least 1");
+  return static_cast<std::size_t>(threads);
 }
 
 Features features_of(const py::array& descriptors, const py::array& keypoints, const std::string& whose) {
@@ -69,7 +75,7 @@ py::tuple result(const Verified& found) {
 
 std::vector<py::tuple> verify_many(const Query& self, const std::vector<std::pair<py::array, py::array>>& references,
                                    const Rules& rules, const std::optional<py::array>& others, py::ssize_t threads) {
-  if (threads < 1) throw std::invalid_argument("threads must be at least 1");
+  const std::size_t workers = checked_threads(threads);
   std::vector<Features> features;
   features.reserve(references.size());
   for (const auto& [descriptors, keypoints] : references) {
@@ -80,9 +86,9 @@ std::vector<py::tuple> verify_many(const Query& self, const std::vector<std::pai
   std::vector<Verified> found(features.size());
   {
     const copytrace::WithoutGil release;
-    copytrace::parallel_blocks(
-        features.size(), 1, static_cast<std::size_t>(threads),
-        [&](std::size_t begin, std::size_t) { found[begin] = self.verify(features[begin], distances, rules); });
+    copytrace::parallel_blocks(features.size(), 1, workers, [&](std::size_t begin, std::size_t) {
+      found[begin] = self.verify(features[begin], distances, rules);
+    });
   }
   std::vector<py::tuple> results;
   results.reserve(found.size());
@@ -90,24 +96,64 @@ std::vector<py::tuple> verify_many(const Query& self, const std::vector<std::pai
   return results;
 }
 
-Quantiser make_quantiser(const py::array& centroids, const std::string& isa) {
+// Quantiser or Lists, which both are made of centroids.
+template <typename T>
+T made_of_centroids(const py::array& centroids, const std::string& isa) {
   const py::ssize_t count = centroids.ndim() == 2 ? centroids.shape(0) : 0;
   const auto* rows = checked<std::uint8_t>(centroids, count, kDescriptor, "centroids");
   if (count < 1) throw std::invalid_argument("there must be at least one centroid");
-  return Quantiser(rows, static_cast<std::size_t>(count), choose_instructions(isa).nearest);
+  return T(rows, static_cast<std::size_t>(count), choose_instructions(isa).nearest);
+}
+
+using Numbers = py::array_t<std::int64_t, py::array::c_style>;
+
+void add_to_lists(Lists& self, const py::array& descriptors, const Numbers& numbers, py::ssize_t threads) {
+  const py::ssize_t count = descriptors.ndim() == 2 ? descriptors.shape(0) : 0;
+  const auto* rows = checked<std::uint8_t>(descriptors, count, kDescriptor, "descriptors");
+  if (numbers.ndim() != 1 || numbers.size() != count) throw std::invalid_argument("numbers must be one for each row");
+  const std::int64_t* first = numbers.data();
+  if (std::any_of(first, first + count, [](std::int64_t number) { return number < 0; })) {
+    throw std::invalid_argument("numbers must be 0 or more");
+  }
+  const std::size_t workers = checked_threads(threads);
+  const copytrace::WithoutGil release;
+  self.add(rows, first, static_cast<std::size_t>(count), workers);
+}
+
+std::size_t remove_from_lists(Lists& self, const Numbers& numbers) {
+  std::vector<std::int64_t> gone(numbers.data(), numbers.data() + numbers.size());
+  const copytrace::WithoutGil release;
+  return self.remove(std::move(gone));
+}
+
+// (squared distances int32, numbers int64), [F, most] each
+py::tuple nearest_in_lists(const Lists& self, const py::array& descriptors, py::ssize_t most, py::ssize_t threads) {
+  const py::ssize_t count = descriptors.ndim() == 2 ? descriptors.shape(0) : 0;
+  const auto* rows = checked<std::uint8_t>(descriptors, count, kDescriptor, "descriptors");
+  if (most < 1) throw std::invalid_argument("most must be at least 1");
+  const std::size_t workers = checked_threads(threads);
+  py::array_t<std::int32_t> distances({count, most});
+  py::array_t<std::int64_t> numbers({count, most});
+  std::int32_t* distance = distances.mutable_data();
+  std::int64_t* number = numbers.mutable_data();
+  {
+    const copytrace::WithoutGil release;
+    self.nearest(rows, static_cast<std::size_t>(count), static_cast<std::size_t>(most), workers, distance, number);
+  }
+  return py::make_tuple(distances, numbers);
 }
 
 // (numbers, squared distances), int32 [F, 2] each
 py::tuple nearest_centroids(const Quantiser& self, const py::array& descriptors, py::ssize_t threads) {
   const py::ssize_t count = descriptors.ndim() == 2 ? descriptors.shape(0) : 0;
   const auto* rows = checked<std::uint8_t>(descriptors, count, kDescriptor, "descriptors");
-  if (threads < 1) throw std::invalid_argument("threads must be at least 1");
+  const std::size_t workers = checked_threads(threads);
   py::array_t<std::int32_t> numbers({count, static_cast<py::ssize_t>(2)}),
       distances({count, static_cast<py::ssize_t>(2)});
   std::int32_t *number = numbers.mutable_data(), *distance = distances.mutable_data();
   {
     const copytrace::WithoutGil release;
-    self.nearest(rows, static_cast<std::size_t>(count), static_cast<std::size_t>(threads), number, distance);
+    self.nearest(rows, static_cast<std::size_t>(count), workers, number, distance);
   }
   return py::make_tuple(numbers, distances);
 }
@@ -157,10 +203,20 @@ PYBIND11_MODULE(_match, module) {
            py::kw_only(), py::arg("ratio"), py::arg("place"), py::arg("octaves"), py::arg("turns"), py::arg("stretch"),
            py::arg("cell"));
   py::class_<Quantiser>(module, "Quantiser")
-      .def(py::init(&make_quantiser), py::arg("centroids"), py::arg("isa") = "auto")
+      .def(py::init(&made_of_centroids<Quantiser>), py::arg("centroids"), py::arg("isa") = "auto")
       .def("nearest", &nearest_centroids,
            "Descriptors uint8 [F, 128] -> the two nearest centroids, int32 [F, 2], and their squared distances.",
            py::arg("descriptors"), py::kw_only(), py::arg("threads") = 1);
+  py::class_<Lists>(module, "Lists")
+      .def(py::init(&made_of_centroids<Lists>), py::arg("centroids"), py::arg("isa") = "auto")
+      .def("__len__", &Lists::size)
+      .def("add", &add_to_lists, "Adds descriptors uint8 [F, 128], each to the list of its nearest centroid.",
+           py::arg("descriptors"), py::arg("numbers"), py::kw_only(), py::arg("threads") = 1)
+      .def("remove", &remove_from_lists, "Forgets rows by their numbers; how many there were.", py::arg("numbers"))
+      .def("nearest", &nearest_in_lists,
+           "Descriptors uint8 [F, 128] -> squared distances int32 [F, most] and numbers int64 [F, most] of the nearest "
+           "rows in two lists.",
+           py::arg("descriptors"), py::arg("most"), py::kw_only(), py::arg("threads") = 1);
   py::class_<Query>(module, "Query")
       .def(py::init(&make_query), py::arg("descriptors"), py::arg("keypoints"), py::arg("bins"),
            py::arg("isa") = "auto")

@@ -10,6 +10,8 @@ namespace copytrace::match {
 inline constexpr std::size_t kDescriptor = 128;
 // Above every distance, which is below 2^24; twice it still fits in 32 bits.
 inline constexpr std::int32_t kNoDistance = 1 << 29;
+// Rows of a list that lie together: the first four bytes of every row, then the next four, and so on.
+inline constexpr std::size_t kListPanel = 32;
 
 struct NearestKernel {
   const char* name;
@@ -27,6 +29,15 @@ struct NearestKernel {
                const std::uint8_t* reference, const std::int32_t* reference_lengths, std::size_t blocks,
                std::int32_t* distance, std::int32_t* row, std::int32_t* second, std::int32_t* second_row,
                std::int32_t* least);
+  // What the kernel subtracts from a query's numbers; a listed row's length is to be made smaller by twice that many
+  // times its sum.
+  std::int32_t shift;
+  // One query row as `scan_panel` takes it, 2 * 32 numbers.
+  void (*pack_probe)(const std::uint8_t* row, std::int32_t* probe);
+  // Squared distances of the query row to those of a panel, less the query row's squared length; bits of those up to
+  // `limit`.
+  std::uint32_t (*scan_panel)(const std::uint8_t* panel, const std::int32_t* lengths, const std::int32_t* probe,
+                              std::int32_t limit, std::int32_t* distances);
 };
 
 // Bytes of `count` packed rows, two for each number at most, up to a multiple of `step` rows.

@@ -23,6 +23,12 @@ inline Vec multiply_add(Vec sum, Vec a, Vec b) {
   return sum + reinterpret_cast<Vec>(_mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
 }
 
+// A bit for every lane that is at most `limit`.
+inline std::uint32_t bits_up_to(Vec values, std::int32_t limit) {
+  const Vec above = values > limit;
+  return ~static_cast<std::uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(above))) & 0xffU;
+}
+
 }  // namespace
 }  // namespace copytrace::match
 

@@ -24,6 +24,11 @@ inline Vec multiply_add(Vec sum, Vec a, Vec b) {
   return sum + reinterpret_cast<Vec>(_mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
 }
 
+// A bit for every lane that is at most `limit`.
+inline std::uint32_t bits_up_to(Vec values, std::int32_t limit) {
+  return _mm512_cmple_epi32_mask(reinterpret_cast<__m512i>(values), _mm512_set1_epi32(limit));
+}
+
 }  // namespace
 }  // namespace copytrace::match
 

@@ -1,7 +1,7 @@
 // The body of every NearestKernel, written once with the compiler's vector types. Each nearest_*.cpp names its
-// instruction set in a pragma, defines kLanes, kVectors, kBlock, the type Number with kShift, and `multiply_add`, and
-// includes this file last; no standard header with inline functions may come in here, or the linker could pick a copy
-// compiled for the wrong processor.
+// instruction set in a pragma, defines kLanes, kVectors, kBlock, the type Number with kShift, `multiply_add` and
+// `bits_up_to`, and includes this file last; no standard header with inline functions may come in here, or the linker
+// could pick a copy compiled for the wrong processor.
 //
 // A group is what 32 bits hold of a row: two numbers of 16 bits, or four of 8. In a panel the same group of
 // neighbouring query rows lies side by side; a group of one reference row is multiplied with all of them. Query numbers
@@ -103,8 +103,50 @@ void find(const std::uint8_t* query, const std::int32_t* query_lengths, std::siz
   }
 }
 
+// Where numbers have 16 bits, the even bytes of four and the odd ones are multiplied one after the other.
+constexpr std::int32_t kEvenBytes = 0x00ff00ff;
+
+void pack_probe(const std::uint8_t* row, std::int32_t* probe) {
+  for (std::size_t g = 0; g < kDescriptor / 4; ++g) {
+    std::uint32_t four;
+    __builtin_memcpy(&four, row + 4 * g, 4);
+    if constexpr (sizeof(Number) == 1) {
+      probe[g] = static_cast<std::int32_t>(four ^ 0x80808080U);  // minus kShift, each byte for itself
+    } else {
+      probe[2 * g] = static_cast<std::int32_t>(four & kEvenBytes);
+      probe[2 * g + 1] = static_cast<std::int32_t>(four >> 8 & kEvenBytes);
+    }
+  }
+}
+
+std::uint32_t scan_panel(const std::uint8_t* panel, const std::int32_t* lengths, const std::int32_t* probe,
+                         std::int32_t limit, std::int32_t* distances) {
+  constexpr std::size_t kAcross = kListPanel / kLanes;
+  Vec sums[kAcross] = {};
+  for (std::size_t g = 0; g < kDescriptor / 4; ++g) {
+    COPYTRACE_UNROLL(8)
+    for (std::size_t v = 0; v < kAcross; ++v) {
+      const Vec bytes = load(panel + (g * kListPanel + v * kLanes) * 4);
+      if constexpr (sizeof(Number) == 1) {
+        sums[v] = multiply_add(sums[v], bytes, Vec{} + probe[g]);
+      } else {
+        sums[v] = multiply_add(sums[v], bytes & kEvenBytes, Vec{} + probe[2 * g]);
+        sums[v] = multiply_add(sums[v], bytes >> 8 & kEvenBytes, Vec{} + probe[2 * g + 1]);
+      }
+    }
+  }
+  std::uint32_t found = 0;
+  COPYTRACE_UNROLL(8)
+  for (std::size_t v = 0; v < kAcross; ++v) {
+    const Vec d = load(lengths + v * kLanes) - 2 * sums[v];
+    store(distances + v * kLanes, d);
+    found |= bits_up_to(d, limit) << (v * kLanes);
+  }
+  return found;
+}
+
 constexpr NearestKernel make_nearest(const char* name) {
-  return {name, kPanel, kBlock, &pack_query, &pack_reference, &find};
+  return {name, kPanel, kBlock, &pack_query, &pack_reference, &find, kShift, &pack_probe, &scan_panel};
 }
 
 }  // namespace

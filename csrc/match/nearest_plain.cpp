@@ -15,6 +15,13 @@ inline Vec multiply_add(Vec sum, Vec a, Vec b) {
   return sum + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
 }
 
+// A bit for every lane that is at most `limit`.
+inline std::uint32_t bits_up_to(Vec values, std::int32_t limit) {
+  std::uint32_t bits = 0;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) bits |= static_cast<std::uint32_t>(values[lane] <= limit) << lane;
+  return bits;
+}
+
 }  // namespace
 }  // namespace copytrace::match
 

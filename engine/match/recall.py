@@ -2,12 +2,12 @@
 
 A feature votes for the owner of its nearest row, the more the farther away the nearest row of *another* reference is: an
 absolute distance says little, and a reference's own repeated features are no rivals. Every variant of the query votes for
-itself. Rows lie in a faiss index, exact or behind a coarse quantiser that comes from a file; a row's number says whose it is.
-Which lists a row belongs to, and which two are looked through for it, the native core tells, in a tenth of faiss's time.
+itself. Rows lie whole in the native core, all in one list or behind a coarse quantiser that comes from a file; very many lie as
+product codes in faiss. A row's number says whose it is.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _match
-from ..errors import MatchError, optional_module
+from ..errors import MatchError
 from . import variants
 from .features import DESCRIPTOR, MOST_FEATURES, LocalFeatures
+from .product_lists import PRODUCT_BYTES, ProductLists
 from .variants import Variant
 
 RATIO = 0.9
@@ -26,7 +27,6 @@ FLAT_ROWS = 20_000
 """Up to here every row is looked at."""
 PRODUCT_ROWS = 20_000_000
 """From here on rows are kept as 32 bytes of product codes instead of 128."""
-PRODUCT_BYTES = 32
 
 _ROWS_PER_LIST = 1000.0  # wanted of a coarse quantiser
 _OWNER_SHIFT = MOST_FEATURES.bit_length()  # a row's number is its owner's, shifted, plus the feature's own
@@ -81,10 +81,11 @@ def _is_coarse(name: str, array: NDArray[Any]) -> bool:
 
 
 def memory_bytes(rows: int) -> int:
-    """What an index of so many rows takes: their codes and their numbers (8 bytes) where lists are used."""
-    if rows <= FLAT_ROWS:
-        return rows * (DESCRIPTOR + 8)
-    return rows * ((DESCRIPTOR if rows < PRODUCT_ROWS else PRODUCT_BYTES) + 8)
+    """What an index of so many rows takes: each row or its code, its number (8 bytes) and, of a whole row, its length (4).
+
+    Room for more comes to an eighth of it; in a product index, which is faiss's, to as much again where rows come bit by bit.
+    """
+    return rows * (PRODUCT_BYTES + 8 if rows >= PRODUCT_ROWS else DESCRIPTOR + 12)
 
 
 def index_kind(rows: int, quantisers: Quantisers) -> str:
@@ -97,22 +98,23 @@ def index_kind(rows: int, quantisers: Quantisers) -> str:
 class LocalIndex:
     """Local features of references, numbered by whoever adds them, to vote for.
 
-    rows: about how many there will be, which decides the kind of index. threads: of one search.
+    rows: about how many there will be, which decides the kind of index. threads: of adding and of one search.
     Attributes: ``kind``, in faiss's words. Raises: MissingExtraError.
     """
 
     def __init__(self, rows: int, quantisers: Quantisers, *, threads: int = 1) -> None:
-        self._faiss = optional_module("faiss", "cpu", "gpu")
         self._threads = threads
-        self._coarse: _match.Quantiser | None = None
         self.kind = index_kind(rows, quantisers)
+        self._rows: _match.Lists | ProductLists
         if rows <= FLAT_ROWS:
-            self._index = self._flat()
+            self._rows = _match.Lists(np.zeros((1, DESCRIPTOR), np.uint8))
+        elif rows < PRODUCT_ROWS:
+            self._rows = _match.Lists(quantisers.coarse[quantisers.choose(rows)])
         else:
-            self._index = self._lists(quantisers, quantisers.choose(rows), product=rows >= PRODUCT_ROWS)
+            self._rows = ProductLists(quantisers.coarse[quantisers.choose(rows)], quantisers.product)
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return len(self._rows)
 
     def add(self, owners: Iterable[int], features: Iterable[LocalFeatures]) -> None:
         """Add the features of references with these numbers, each 0 or more and not there yet."""
@@ -121,78 +123,42 @@ class LocalIndex:
             return
         rows = np.concatenate([one.descriptors for _, one in pairs])
         numbers = np.concatenate([(owner << _OWNER_SHIFT) + np.arange(len(one)) for owner, one in pairs])
-        numbers = numbers.astype(np.int64)
-        if self._coarse is None:
-            self._index.add_with_ids(rows.astype(np.float32), numbers)
-            return
-        lists = self._coarse.nearest(rows, threads=self._threads)[0][:, 0].astype(np.int64)
-        values, pointer = rows.astype(np.float32), self._faiss.swig_ptr
-        self._index.add_core(len(values), pointer(values), pointer(numbers), pointer(lists))
+        self._rows.add(rows, numbers.astype(np.int64), threads=self._threads)
 
     def remove(self, owners: Iterable[int]) -> int:
         """Forget references; returns the number of rows that are gone."""
         ranges = [np.arange(MOST_FEATURES) + (owner << _OWNER_SHIFT) for owner in owners]
-        if not ranges:
-            return 0
-        numbers = np.concatenate(ranges).astype(np.int64)
-        return int(self._index.remove_ids(self._faiss.IDSelectorBatch(numbers)))
+        return self._rows.remove(np.concatenate(ranges).astype(np.int64)) if ranges else 0
 
     def nearest(self, rows: NDArray[np.uint8], count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The features nearest to rows uint8 [F, 128]: squared distances float32 [F, count], ascending, and their owners
-        int64 [F, count], -1 where there are fewer."""
-        if not len(rows) or not len(self):
-            return np.full((len(rows), count), np.inf, np.float32), np.full((len(rows), count), -1, np.int64)
-        self._faiss.omp_set_num_threads(self._threads)
-        distances, numbers = self._nearest(rows, count)
-        return distances, numbers >> _OWNER_SHIFT
+        int64 [F, count], infinite and -1 where there are fewer."""
+        distances, numbers = self._rows.nearest(rows, count, threads=self._threads)
+        return np.where(numbers < 0, np.inf, distances).astype(np.float32), numbers >> _OWNER_SHIFT
 
-    def votes(self, query: LocalFeatures) -> dict[int, float]:
-        """Owner -> votes, of the variant with the most for it; only owners that any feature votes for."""
-        if not len(query) or not len(self):
-            return {}
-        rows = np.concatenate([variants.descriptors(query.descriptors, variant) for variant in Variant])
-        owner, weight = vote(*self.nearest(rows, NEIGHBOURS))
-        best: dict[int, float] = {}
-        for variant in range(len(Variant)):
-            part = slice(variant * len(query), (variant + 1) * len(query))
-            names, place = np.unique(owner[part], return_inverse=True)
-            for name, total in zip(names.tolist(), np.bincount(place, weight[part]).tolist(), strict=True):
-                if name >= 0 and total > best.get(name, 0.0):
-                    best[name] = total
-        return best
+    def votes(self, queries: Sequence[LocalFeatures]) -> list[dict[int, float]]:
+        """For each query owner -> votes, of the variant with the most for it; only owners that any feature votes for.
 
-    def _nearest(self, rows: NDArray[np.uint8], count: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Squared distances and numbers [F, count] of the nearest rows that are looked at."""
-        values = rows.astype(np.float32)
-        if self._coarse is None:
-            found = self._index.search(values, count)
-        else:
-            lists, far = self._coarse.nearest(rows, threads=self._threads)
-            found = self._index.search_preassigned(values, count, lists.astype(np.int64), far.astype(np.float32))
-        return found[0], found[1]
+        The more queries are asked together, the less time each takes: what lies in a list is read once for all of them.
+        """
+        parts = [variants.descriptors(query.descriptors, variant) for query in queries for variant in Variant]
+        if not parts:
+            return []
+        owners, weights = vote(*self.nearest(np.concatenate(parts), NEIGHBOURS))
+        ends = np.cumsum([len(part) for part in parts])[:-1]
+        pairs = list(zip(np.split(owners, ends), np.split(weights, ends), strict=True))
+        return [_most_of(pairs[i : i + len(Variant)]) for i in range(0, len(pairs), len(Variant))]
 
-    def _flat(self) -> Any:
-        quantizer = self._faiss.ScalarQuantizer.QT_8bit_direct
-        flat = self._faiss.IndexScalarQuantizer(DESCRIPTOR, quantizer, self._faiss.METRIC_L2)
-        flat.is_trained = True
-        return self._faiss.IndexIDMap(flat)
 
-    def _lists(self, quantisers: Quantisers, lists: int, *, product: bool) -> Any:
-        faiss = self._faiss
-        self._coarse = _match.Quantiser(quantisers.coarse[lists])
-        self._empty = coarse = faiss.IndexFlatL2(DESCRIPTOR)  # never asked; faiss keeps no reference to it
-        if product:
-            index = faiss.IndexIVFPQ(coarse, DESCRIPTOR, lists, PRODUCT_BYTES, 8)
-            index.by_residual = False
-            faiss.copy_array_to_vector(quantisers.product.ravel(), index.pq.centroids)
-            index.is_trained = True
-            index.precompute_table()
-        else:
-            direct = faiss.ScalarQuantizer.QT_8bit_direct
-            index = faiss.IndexIVFScalarQuantizer(coarse, DESCRIPTOR, lists, direct, faiss.METRIC_L2, False)
-            index.is_trained = True
-        index.nprobe = 2
-        return index
+def _most_of(variants_votes: Iterable[tuple[NDArray[np.int64], NDArray[np.float64]]]) -> dict[int, float]:
+    """Owner and weight of every feature, by variant -> owner -> the largest sum."""
+    best: dict[int, float] = {}
+    for owner, weight in variants_votes:
+        names, place = np.unique(owner, return_inverse=True)
+        for name, total in zip(names.tolist(), np.bincount(place, weight).tolist(), strict=True):
+            if name >= 0 and total > best.get(name, 0.0):
+                best[name] = total
+    return best
 
 
 def vote(
