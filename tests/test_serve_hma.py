@@ -11,9 +11,6 @@ import numpy as np
 import pytest
 from services import Running, running
 
-from copytrace.engine import Bundle, SignalError
-from copytrace.engine.signals import Signals
-
 from bundle_files import small_bundle
 from hma_calls import ANSWERS, Answer, all_calls, ask_hma, photo
 
@@ -198,30 +195,3 @@ def _admin(running: Running) -> Any:
         with Keys(running.service.path) as keys:
             running.client.headers["authorization"] = f"Bearer {keys.add('a key', 'admin', 'the test')}"
     return running.client
-
-
-def test_signals_belong_to_one_bundle(tmp_path: Path) -> None:
-    own, other = Signals(Bundle(small_bundle(tmp_path / "a"))), Signals(Bundle())
-    row = np.zeros(8, np.float32)
-    assert own.encode(row) == ""
-    row[3] = 1.0
-    signal = own.encode(row)
-    assert np.array_equal(own.decode(f" {signal}\n"), row) and own.normalised(signal.rstrip("=")) == signal
-    with pytest.raises(SignalError, match=f"another bundle: its descriptor space is {own.space[:16]}"):
-        other.decode(signal)
-    assert own.max_distance == own.max_distance > 0 and other.max_distance == 0.648
-    for bad in (
-        "",
-        " ",
-        "ü",
-        "a",
-        signal[:8],
-        signal[:-4],
-        signal + "AAAA",
-        own.encode(2 * row),
-        own.encode(row * np.nan),
-    ):
-        with pytest.raises(SignalError, match=r"^[^\n]+$"):
-            own.decode(bad)
-    with pytest.raises(SignalError, match="must be text"):
-        own.decode(b"bytes")  # type: ignore[arg-type]

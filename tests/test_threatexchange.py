@@ -236,6 +236,7 @@ def test_files_that_somebody_has_forged_are_refused() -> None:
         {"dataclass": "never.loaded:Thing", "fields": {}},
         {"dataclass": 5, "fields": {}},
         {"dataclass": f"{SignalOpinion.__module__}:SignalOpinion", "fields": {"__class__": 1}},
+        {"dataclass": f"{SignalOpinion.__module__}:SignalOpinion", "fields": {"get_trivial": 1}},
         {"enum": "builtins:eval", "value": "1"},
         {"enum": f"{SignalOpinionCategory.__module__}:SignalOpinionCategory", "value": 77},
         {"set": [[1]]},
