@@ -69,6 +69,7 @@ class Client:
         self.deleted: set[str] = set()
         self.unknown: dict[str, int] = {}
         self.requests = 0
+        self.names = 0
         self.failure: BaseException | None = None
 
     def work(self, url: str) -> None:
@@ -90,7 +91,8 @@ class Client:
             self.failure = error
 
     def _add(self, http: httpx.Client) -> None:
-        name, number = f"{self.number}-{self.requests}", self.choice.randrange(PHOTOS)
+        self.names += 1
+        name, number = f"{self.number}-{self.names}", self.choice.randrange(PHOTOS)
         self.unknown[name] = number
         answer = http.post("/v1/references", files={"images": (f"{name}.jpg", photo(number))})
         assert answer.json()["items"][0]["status"] == "added", answer.text
