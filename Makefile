@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard csrc/* csrc/*/*) setup.py pyproject.toml
 
-.PHONY: demo test test-clang test-arm test-sanitizers dev lint format bench clean
+.PHONY: demo test test-kills test-clang test-arm test-sanitizers dev lint format bench clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/copytrace demo
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q
+
+# The service killed 50 times under load; some minutes. `make test` has a short form of it.
+test-kills: $(VENV)/dev.stamp
+	$(BIN)/python tests/kills.py --kills 50
 
 # The native core without Python: by another compiler, and for another processor (Debian's clang, g++-aarch64-linux-gnu and
 # qemu-user). Not part of `make test`.

@@ -2,10 +2,8 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,8 +21,7 @@ from copytrace.engine.serve.server import serve
 from copytrace.engine.serve.service import Service
 
 from bundle_files import small_bundle
-
-COMMAND = str(Path(sys.executable).parent / "copytrace")
+from kills import COMMAND, Process, kill_over_and_over
 
 
 @pytest.fixture(scope="module")
@@ -32,104 +29,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_bundle(tmp_path_factory.mktemp("bundle") / "small")
 
 
-class Process:
-    """``copytrace serve`` on a free port, ready."""
-
-    def __init__(self, path: Path, bundle: Path, *options: str) -> None:
-        command = [COMMAND, "serve", str(path), "--bundle", str(bundle), "--port", "0", "--no-auth", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if line.startswith("serving "):
-                self.url = line.split()[-1]
-                break
-        else:
-            raise AssertionError("it has ended")
-        self.rest = threading.Thread(target=self.process.stderr.read)
-        self.rest.start()  # a full pipe would stop it
-        while True:
-            try:
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            assert self.process.poll() is None
-            time.sleep(0.02)
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        code = self.process.wait(30)
-        self.rest.join()
-        return code
-
-
-class Client(threading.Thread):
-    """Adds, deletes and asks until the service is gone, and notes what was acknowledged."""
-
-    def __init__(self, url: str, number: int) -> None:
-        super().__init__()
-        self.url, self.number = url, number
-        self.added: dict[str, int] = {}
-        self.deleted: set[str] = set()
-        self.unknown: set[str] = set()
-        self.turns = 0
-
-    def run(self) -> None:
-        choice = random.Random(self.number)
-        with httpx.Client(base_url=self.url, timeout=30) as client:
-            try:
-                while True:
-                    self._turn(client, choice)
-                    self.turns += 1
-            except httpx.TransportError:
-                pass
-
-    def _turn(self, client: httpx.Client, choice: random.Random) -> None:
-        if self.added and choice.random() < 0.3:
-            name = choice.choice(sorted(self.added))
-            number = self.added.pop(name)
-            self.unknown.add(name)
-            assert client.delete(f"/v1/references/{name}").status_code == 200
-            self.unknown.discard(name)
-            self.deleted.add(name)
-            files = {"images": ("q", photo(number))}
-            answer = client.post("/v1/match?k=1000&verify=none", files=files).json()
-            assert name not in [match["id"] for match in answer["items"][0]["matches"]]
-            return
-        name, number = f"{self.number}-{self.turns}", choice.randrange(100)
-        self.unknown.add(name)
-        answer = client.post("/v1/references", files={"images": (f"{name}.jpg", photo(number))}).json()
-        assert answer["items"][0]["status"] == "added", answer
-        self.unknown.discard(name)
-        self.added[name] = number
-
-
 def test_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, bundle: Path) -> None:
-    path, choice = tmp_path / "refs.ct", random.Random(1)
-    added: dict[str, int] = {}
-    deleted: set[str] = set()
-    for turn in range(2):
-        process = Process(path, bundle)
-        clients = [Client(process.url, 100 * turn + i) for i in range(4)]
-        for client in clients:
-            client.start()
-        while not all(client.added for client in clients):
-            time.sleep(0.01)
-        time.sleep(choice.random())
-        process.end(signal.SIGKILL)
-        for client in clients:
-            client.join()
-            added |= client.added
-            deleted |= client.deleted
-    assert len(added) >= 8
-    with running(path, bundle=bundle) as again:
-        assert again.service.references.collection.check() == []
-        for number in set(added.values()):
-            (item,) = again.match(("q", photo(number)), k=1000)
-            found = {match["id"] for match in item["matches"]}
-            assert {name for name, of in added.items() if of == number} <= found and not found & deleted
-        stored = again.service.references.collection.find(added)
-        assert stored.keys() == added.keys() and not again.service.references.collection.find(deleted)
+    """The short form of ``make test-kills``."""
+    assert "3 kills" in kill_over_and_over(tmp_path / "refs.ct", bundle, kills=3, clients=8)
 
 
 def test_sigterm_finishes_what_is_under_way_and_ends_with_0(tmp_path: Path, bundle: Path) -> None:
