@@ -3,7 +3,7 @@
 =========  ===================================================================================================
 classical  rectangles by long straight edges
 trained    the bundle's detector of pasted photographs, which may also be turned, round or have soft edges
-both       what the detector finds, and behind it rectangles that are elsewhere; the default where there is a detector
+both       what the detector finds, and behind it sure rectangles elsewhere; the default where there is a detector
 =========  ===================================================================================================
 """
 
@@ -37,14 +37,25 @@ class TrainedFinder:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BothFinders:
-    """Regions of the first finder, then those of the second that are elsewhere."""
+    """Regions of the first finder, then those of the second that are elsewhere: its likeliest one where the first finds none,
+    and beside that only those of strength ``sure`` or more.
+
+    A view more takes as long as all that is done with its candidates. Of 750 attacked training photographs 735 are among ten
+    candidates by all rectangles (6.8 views a query), 733 by 5.2 views with ``sure`` 1.2, which loses no collage, and 731 by the
+    first region alone.
+    """
 
     first: RegionFinder
     second: RegionFinder
+    sure: float = 1.2
 
     def __call__(self, pixels: Pixels, most: int) -> list[Region]:
         found = self.first(pixels, most)
-        return found if len(found) == most else distinct([*found, *self.second(pixels, most)], most)
+        if len(found) == most:
+            return found
+        regions = distinct([*found, *self.second(pixels, most)], most)
+        needed = max(1, len(found))
+        return regions[:needed] + [region for region in regions[needed:] if region.strength >= self.sure]
 
 
 def region_finder(name: FinderName | None, bundle: Bundle, precision: Precision) -> RegionFinder:

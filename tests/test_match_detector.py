@@ -99,6 +99,21 @@ def test_both_finders_put_the_second_ones_elsewhere_behind() -> None:
     assert both(pixels, 1) == [first] and asked == [3]  # the second one is not asked for nothing
 
 
+def test_only_sure_rectangles_stand_beside_the_first_region() -> None:
+    weak, sure, weaker, found = (
+        Region(Box(*b), s)
+        for b, s in (((0, 0, 40, 40), 1.1), ((50, 50, 90, 90), 1.3), ((0, 50, 40, 90), 1.19), ((50, 0, 90, 40), 0.6))
+    )
+    pixels = np.zeros((100, 100, 3), np.uint8)
+
+    def rectangles(pixels: NDArray[np.uint8], most: int) -> list[Region]:
+        return [weak, sure, weaker]
+
+    assert BothFinders(lambda pixels, most: [], rectangles)(pixels, 3) == [weak, sure]
+    assert BothFinders(lambda pixels, most: [found], rectangles)(pixels, 3) == [found, sure]
+    assert BothFinders(lambda pixels, most: [], lambda pixels, most: [])(pixels, 3) == []
+
+
 def with_detector(bundle: Path, maps: NDArray[np.float32], name: str = "detector") -> Path:
     """The bundle, with a detector that sees the same in every picture."""
     parts = parts_of(Bundle(bundle))

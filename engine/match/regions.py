@@ -110,11 +110,11 @@ def find_regions(pixels: Pixels, most: int = MOST_REGIONS, *, rules: RegionRules
 
 def _edges(pixels: Pixels, contrast: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """bool [h, w] twice: whether an edge runs upright, or level, between this pixel and the one before, or right beside."""
-    values = pixels.reshape(*pixels.shape[:2], -1)
     across, down = np.zeros(pixels.shape[:2], np.uint8), np.zeros(pixels.shape[:2], np.uint8)
-    across[:, 1:] = cv2.absdiff(values[:, 1:], values[:, :-1]).reshape(*across[:, 1:].shape, -1).max(axis=2)
-    down[1:] = cv2.absdiff(values[1:], values[:-1]).reshape(*down[1:].shape, -1).max(axis=2)
-    return _peaks(across, contrast), _peaks(down.T, contrast).T
+    for colour in cv2.split(pixels):
+        np.maximum(across[:, 1:], cv2.absdiff(colour[:, 1:], colour[:, :-1]), out=across[:, 1:])
+        np.maximum(down[1:], cv2.absdiff(colour[1:], colour[:-1]), out=down[1:])
+    return _peaks(across, contrast), _peaks(np.ascontiguousarray(down.T), contrast).T
 
 
 def _peaks(change: Pixels, contrast: int) -> NDArray[np.bool_]:
@@ -146,8 +146,8 @@ def _longest_runs(edges: NDArray[np.bool_], gap: int) -> NDArray[np.int64]:
         edges.astype(np.uint8), ((gap + 1, gap + 1), (0, 0))
     )  # else a short gap at the border were bridged to it
     closed = cv2.morphologyEx(apart, cv2.MORPH_CLOSE, kernel)
-    place = np.arange(1, len(closed) + 1)[:, None]
-    last_break = np.maximum.accumulate(np.where(closed == 0, place, 0), axis=0)
+    place = np.arange(1, len(closed) + 1, dtype=np.int32)[:, None]
+    last_break = np.maximum.accumulate(np.where(closed == 0, place, np.int32(0)), axis=0)
     return np.asarray((place - last_break).max(axis=0), np.int64)
 
 

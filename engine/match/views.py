@@ -8,6 +8,7 @@ reference               the whole
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,7 @@ from .regions import MOST_REGIONS, Box, RegionFinder, find_regions
 
 Pixels = NDArray[np.uint8]
 WHOLE = "whole"
+_ROTATIONS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,9 @@ class View:
         """The view's pixels [h, w, 3] of a picture [H, W, 3], C-contiguous."""
         if self.box is not None:
             pixels = pixels[self.box.top : self.box.bottom, self.box.left : self.box.right]
-        return np.ascontiguousarray(np.rot90(pixels, self.quarters))
+        if self.quarters == 0:
+            return np.ascontiguousarray(pixels)
+        return np.asarray(cv2.rotate(pixels, _ROTATIONS[self.quarters]), np.uint8)
 
 
 WHOLE_VIEW = View(WHOLE)
