@@ -43,6 +43,7 @@ NEEDED = {
     ("get", "/v1/reviews/{id}/thumbnail"): "review",
     ("get", "/v1/jobs"): "read",
     ("get", "/v1/jobs/{id}"): "read",
+    ("get", "/v1/jobs/{id}/duplicates"): "read",
     ("post", "/v1/jobs"): "write",
     ("post", "/v1/jobs/{id}/cancel"): "write",
     ("post", "/v1/references"): "write",

@@ -135,6 +135,9 @@ def test_logging_in_and_out(page: Any, served: Running) -> None:
 
 
 def test_an_image_and_its_matches_with_their_regions(page: Any, served: Running) -> None:
+    found = served.match(("q", pasted(3)), verify="candidates")[0]["matches"]
+    between = sum(match["probability"] for match in found[:2]) / 2
+    set_thresholds(served, between, between)
     log_in(page, served)
     page.set_input_files("#file", given(f"{SCRIPT}.png", pasted(3)))
     first = page.wait_for_selector("#results > article")
@@ -154,6 +157,7 @@ def test_an_image_and_its_matches_with_their_regions(page: Any, served: Running)
         [list(photo(4))],
     )
     page.wait_for_selector("#results > article .id:text-is('R4')")
+    set_thresholds(served, 0.99, 0.99)
 
 
 def test_the_queue_by_keyboard(page: Any, served: Running) -> None:

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from services import Running, photo, running
 
@@ -94,3 +95,51 @@ def test_nothing_else_can_be_read(tmp_path: Path, bundle: Path, photos: Path) ->
             job = ended(own, own.client.post("/v1/jobs", json={"source": f"{photos.parent}/{name}"}).json()["id"])
             assert job["status"] == "failed" and error in job["error"], job
         assert own.client.get("/v1/references").json()["count"] == 0
+
+
+def pairs_of(own: Running, name: str, **params: int) -> list[tuple[str, str]]:
+    answer = own.client.get(f"/v1/jobs/{name}/duplicates", params=params)
+    assert answer.status_code == 200, answer.text
+    return [tuple(sorted((item["first"], item["second"]))) for item in answer.json()["items"]]
+
+
+def test_duplicates_within_the_collection(tmp_path: Path, bundle: Path) -> None:
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        own.add(*((f"R{i}.jpg", photo(i)) for i in range(20)), ("copy.jpg", photo(3)), ("again.jpg", photo(3)))
+        rows = own.service.references.collection.descriptors()
+        distances = np.linalg.norm(rows[:][:, None] - rows[:][None], axis=2)
+        limit = float(np.sort(distances[np.triu_indices(22, 1)])[40])
+        expected = {
+            (rows.ids[i], rows.ids[j]) for i, j in zip(*np.nonzero(np.triu(distances <= limit, 1)), strict=True)
+        }
+        job = own.client.post("/v1/jobs", json={"kind": "duplicates", "max_distance": limit + 1e-6}).json()
+        early = own.client.get(f"/v1/jobs/{job['id']}/duplicates").status_code
+        finished = ended(own, job["id"])
+        assert early in (200, 409) and finished["status"] == "finished"
+        assert (finished["kind"], finished["source"], finished["images"], finished["done"]) == (
+            "duplicates",
+            None,
+            22,
+            22,
+        )
+        found = pairs_of(own, job["id"])
+        assert set(found) == expected and len(found) == finished["pairs"] == 41
+        assert set(found[:3]) == {("R3", "copy"), ("R3", "again"), ("again", "copy")}  # at a distance of 0
+        first = own.client.get(f"/v1/jobs/{job['id']}/duplicates", params={"limit": 30}).json()
+        assert pairs_of(own, job["id"], after=first["next"]) == found[30:]
+        assert [item["distance"] for item in first["items"]] == sorted(item["distance"] for item in first["items"])
+        own.client.delete("/v1/references/copy")
+        own.add(("again.jpg", photo(30)), params={"replace": "true"})
+        assert set(pairs_of(own, job["id"])) == {pair for pair in expected if not {"copy", "again"} & set(pair)}
+        usual = ended(own, own.client.post("/v1/jobs", json={"kind": "duplicates"}).json()["id"])
+        assert usual["max_distance"] == 0.65
+        for wrong in ({"source": "/x"}, {"replace": True}, {"max_distance": -1}, {"max_distance": "NaN"}):
+            assert own.client.post("/v1/jobs", json={"kind": "duplicates"} | wrong).status_code == 422, wrong
+        for wrong in ({}, {"kind": "import"}, {"source": "/x", "max_distance": 1}, {"kind": "other"}):
+            assert own.client.post("/v1/jobs", json=wrong).status_code == 422, wrong
+        assert own.client.get("/v1/jobs/none/duplicates").status_code == 404
+        kept = pairs_of(own, job["id"])
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        assert pairs_of(own, job["id"]) == kept
+        own.service.jobs._found.save("new", [], keep=[usual["id"]])
+        assert pairs_of(own, job["id"]) == []  # goes when its job is kept no more

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from ..collection import Decision, Verdict
 
@@ -140,25 +140,55 @@ class NewDecision(BaseModel):
 
 class NewJob(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"source": "/data/photos"}})
-    source: str = Field(description="A folder, tar or list of paths, in one of the folders that jobs may read.")
-    replace: bool = False
+    kind: Literal["import", "duplicates"] = "import"
+    source: str | None = Field(
+        None, description="Of an import: a folder, tar or list of paths, in one of the folders that jobs may read."
+    )
+    replace: bool = Field(False, description="Of an import: let images take the place of others under the same id.")
+    max_distance: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="Of duplicates: Euclidean, between descriptors. Default: 0.65."
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "NewJob":
+        if self.kind == "import" and (self.source is None or self.max_distance is not None):
+            raise ValueError("an import has a source, and no max_distance")
+        if self.kind == "duplicates" and (self.source is not None or self.replace):
+            raise ValueError(
+                "duplicates are looked for among the references: there is no source and nothing to replace"
+            )
+        return self
 
 
 class JobAnswer(BaseModel):
     id: str
-    source: str
+    kind: Literal["import", "duplicates"] = "import"
+    source: str | None
     replace: bool
+    max_distance: float | None = None
     who: str
     created: str
     status: Literal["waiting", "running", "finished", "failed", "cancelled"] = "waiting"
-    images: int = Field(default=0, description="In the source.")
+    images: int = Field(default=0, description="In the source, or references.")
     done: int = 0
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
     failed: int = 0
     failures: list[dict[str, str]] = Field(default=[], description="The first of those that failed, with reasons.")
+    pairs: int = Field(default=0, description="Duplicates; the 100,000 nearest are kept.")
     error: str | None = None
+
+
+class FoundPair(BaseModel):
+    first: str
+    second: str
+    distance: float = Field(description="Euclidean, between the descriptors.")
+
+
+class DuplicatePage(BaseModel):
+    items: list[FoundPair]
+    next: int | None = Field(description="Give it as ``after`` for the next page; null on the last one.")
 
 
 class JobList(BaseModel):

@@ -1,4 +1,4 @@
-"""Long imports: the images of a folder or tar on the service's own machine become references, one job after the other.
+"""Jobs, one after the other: imports from a folder or tar on the service's own machine, and the search for duplicates.
 
 Jobs are kept in the collection. One that was cut off begins anew when the service does; what is there already, with the same
 bytes, is passed over, so that it ends with the same references.
@@ -14,11 +14,14 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from ..collection.audit import now
+from ..collection.found_duplicates import DuplicatePair, FoundDuplicates
+from ..dedup.find import DEFAULT_MAX_DISTANCE
 from ..errors import CopytraceError, ServiceError
 from ..pipeline import chunks_of
 from ..read import Image, Source, open_source
+from .duplicates import duplicate_pairs
 from .failure import RequestError
-from .forms import JobAnswer
+from .forms import JobAnswer, NewJob
 from .live import Newcomer, check_name
 
 if TYPE_CHECKING:
@@ -39,13 +42,18 @@ class Jobs:
         self._service = service
         self._collection = service.references.collection
         self._jobs = {one["id"]: JobAnswer(**one) for one in self._collection.properties.get(PROPERTY, [])}
+        self._found = FoundDuplicates(self._collection.path)
         self._lock = Lock()
         self._stop = Event()
 
-    def start(self, source: str, replace: bool, who: str) -> JobAnswer:
+    def start(self, new: NewJob, who: str) -> JobAnswer:
         """A job that waits for its turn. Raises: RequestError for a source that is not allowed or not there."""
-        path = allowed_path(source, self._service.settings.jobs_from)
-        job = JobAnswer(id=secrets.token_hex(8), source=str(path), replace=replace, who=who, created=now())
+        given = new.model_dump()
+        if new.source is not None:
+            given["source"] = str(allowed_path(new.source, self._service.settings.jobs_from))
+        elif new.max_distance is None:
+            given["max_distance"] = DEFAULT_MAX_DISTANCE
+        job = JobAnswer(id=secrets.token_hex(8), **given, who=who, created=now())
         with self._lock:
             self._jobs[job.id] = job
             self._save()
@@ -83,33 +91,64 @@ class Jobs:
         """Let ``run`` return soon; a job that is under way goes on when the service is started again."""
         self._stop.set()
 
+    def duplicates(self, name: str, after: int, limit: int) -> list[DuplicatePair]:
+        """What a job has found. Raises: RequestError 404; 409 when it has not ended, or looked for nothing of the kind."""
+        job = self.get(name)
+        if job.kind != "duplicates" or job.status != "finished":
+            raise RequestError(
+                409, "no_result", f"the job is {job.kind}, {job.status}: there are no duplicates to list"
+            )
+        return self._found.page(name, after, limit)
+
+    def close(self) -> None:
+        self._found.close()
+
     def _work(self, job: JobAnswer) -> None:
         job.status, job.done, job.added, job.replaced, job.unchanged, job.failed = "running", 0, 0, 0, 0, 0
         job.failures = []
         try:
-            source = open_source(Path(job.source))
-            allowed = self._service.settings.jobs_from
-            for file in source.files():
-                if not _is_within(file.resolve(), allowed):  # by a link, or a list of paths
-                    raise ServiceError(f"{file}: leads out of the folders that jobs may read")
-            job.images = len(source)
-            for images in self._pieces(source, job):
-                self._import(images, job)
+            if job.kind == "duplicates":
+                self._find_duplicates(job)
+            else:
+                self._import_all(job)
             self._end(job, "finished")
         except (CopytraceError, OSError) as error:
             log.warning("job %s: %s", job.id, error)
             job.error = " ".join(str(error).split())
             self._end(job, "failed")
 
+    def _find_duplicates(self, job: JobAnswer) -> None:
+        def goes_on(done: int) -> bool:
+            job.done, job.images = done, max(done, len(self._service.references))
+            return self._goes_on(job)
+
+        pairs = duplicate_pairs(self._service.references, job.max_distance or 0.0, goes_on)
+        if self._goes_on(job):
+            job.pairs = len(pairs)
+            self._found.save(job.id, pairs, keep=self._jobs)
+
+    def _import_all(self, job: JobAnswer) -> None:
+        source = open_source(Path(job.source or ""))
+        allowed = self._service.settings.jobs_from
+        for file in source.files():
+            if not _is_within(file.resolve(), allowed):  # by a link, or a list of paths
+                raise ServiceError(f"{file}: leads out of the folders that jobs may read")
+        job.images = len(source)
+        for images in self._pieces(source, job):
+            self._import(images, job)
+
+    def _goes_on(self, job: JobAnswer) -> bool:
+        return job.status == "running" and not self._stop.is_set()
+
     def _pieces(self, source: Source, job: JobAnswer) -> Iterator[list[Image]]:
         for images in chunks_of(source, _IMAGES):
-            if self._stop.is_set() or job.status != "running":
+            if not self._goes_on(job):
                 return
             yield images
 
     def _end(self, job: JobAnswer, status: Any) -> None:
         with self._lock:
-            if job.status == "running" and not self._stop.is_set():
+            if self._goes_on(job):
                 job.status = status
                 try:
                     self._save()

@@ -4,7 +4,7 @@
 
 q: the query's row, t: the rows of queries that were rejected for this reference. So the rejected image itself loses all of
 ``MOST``, one that is no near-duplicate of it nothing, and a pair that is surer than that stays a match. Every other pair stays
-as it is, to the last bit.
+as it is, to the last bit. ``benchmarks.rejected`` measures it.
 """
 
 from collections.abc import Iterable, Sequence

@@ -214,7 +214,7 @@ class Service:
         try:
             self.access.save_used()
         finally:
-            for open_one in (self.keys, self.thresholds, self.reviewing, self.references):
+            for open_one in (self.keys, self.thresholds, self.reviewing, self.jobs, self.references):
                 open_one.close()
 
     def _watch(self) -> None:

@@ -78,7 +78,7 @@ export function drawn(bitmap, region, size, caption) {
 }
 
 function outline(context, region, across, down) {
-  const width = Math.max(2, context.canvas.width / 120);
+  const width = Math.max(2, context.canvas.width / 90);
   context.beginPath();
   region.forEach(([x, y]) => context.lineTo(
     Math.min(Math.max((x + 0.5) * across, width), context.canvas.width - width),

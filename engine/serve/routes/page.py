@@ -1,5 +1,6 @@
 """The page: log in, match an image, decide on what is doubtful, look through the references, see the day's numbers."""
 
+import asyncio
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,12 @@ async def index(request: Request, service: TheService) -> Response:
 async def login(request: Request, service: TheService) -> Response:
     """Begin a session for the key in the form."""
     check_origin(request)
-    token = service.access.log_in((await _form(request)).get("key", "").strip())
+    try:
+        async with asyncio.timeout(service.settings.request_seconds):
+            form = await _form(request)
+    except TimeoutError:
+        raise RequestError(408, "slow", "the form took too long", {"Connection": "close"}) from None
+    token = service.access.log_in(form.get("key", "").strip())
     if token is None:
         return _login("The key is not known, or not valid any more.", 401)
     answer = RedirectResponse(".", 303)
