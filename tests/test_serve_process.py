@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -181,6 +182,32 @@ def test_a_full_disk_answers_507_and_reads_go_on(small_disk: Path, bundle: Path)
 def _free(disk: Path) -> int:
     found = os.statvfs(disk)
     return found.f_bavail * found.f_bsize
+
+
+def test_files_that_may_not_grow_answer_507_and_reads_go_on(tmp_path: Path, bundle: Path) -> None:
+    """Like a full disk, on any machine: a limit on the size of files that is set while the service runs."""
+    process = Process(tmp_path / "refs.ct", bundle)
+    before = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)
+    with httpx.Client(base_url=process.url, timeout=60) as client:
+
+        def add(number: int) -> httpx.Response:
+            return client.post("/v1/references", files={"images": (f"R{number}.jpg", photo(number))})
+
+        def found(number: int) -> list[str]:
+            answer = client.post("/v1/match?k=1&verify=none", files={"images": ("q", photo(number))})
+            return [match["id"] for match in answer.json()["items"][0]["matches"]]
+
+        assert add(1).status_code == 200
+        largest = max(file.stat().st_size for file in (tmp_path / "refs.ct").iterdir())
+        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (largest, before[1]))
+        codes = [add(number).status_code for number in range(2, 6)]
+        assert codes == [507] * 4 and found(1) == ["R1"]
+        assert client.get("/v1/references").json()["count"] == 1
+        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, before)
+        assert add(6).status_code == 200 and found(6) == ["R6"]
+    assert process.end(signal.SIGTERM) == 0
+    with Collection.open(tmp_path / "refs.ct") as collection:
+        assert collection.check() == [] and collection.ids == ["R1", "R6"]
 
 
 def test_reads_do_not_wait_for_writes(tmp_path: Path, bundle: Path) -> None:
