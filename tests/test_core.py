@@ -218,6 +218,10 @@ def test_the_describer_has_both_normalisations_or_says_what_is_missing(backend: 
     for call, word in (
         (lambda: describer.background_scores(queries, 0), "n must be"),
         (lambda: describer.background_scores(queries * np.float32(np.nan), 1), "NaN"),
+        (lambda: describer.background_scores(queries[0], 1), "queries"),
+        (lambda: describer.background_scores(queries[:, :7].copy(), 1), "columns|float32"),
+        (lambda: describer.project(raw[0]), "raw"),
+        (lambda: describer.project(raw.astype(np.float64)), "raw must be float32"),
     ):
         with pytest.raises(ValueError, match=word):
             call()
