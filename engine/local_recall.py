@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .match.features import LocalFeatures
-from .match.recall import LocalIndex, Quantisers, index_kind, memory_bytes, most_voted
+from .match.recall import LocalIndex, Quantisers, index_kind, memory_bytes, most_voted, sample_step
 from .pipeline import chunks_of
 from .references import References
 
@@ -73,6 +73,9 @@ class LocalRecall:
         self._announce(
             f"local index {index.kind}: {references.rows:,} features of {count:,} references, {size:,.1f} MiB"
         )
+        step = sample_step(references.rows, self._quantisers)
+        samples = chunks_of(range(0, count, step), _ADDED)
+        index.reserve(([references.features[row] for row in rows] for rows in samples), step)
         for rows in chunks_of(range(count), _ADDED):
             index.add(references.numbers[rows].tolist(), [references.features[row] for row in rows])
         return index

@@ -10,6 +10,7 @@ from copytrace.engine import MatchError, _match
 from copytrace.engine.match import recall, variants
 from copytrace.engine.match.features import LocalFeatures
 from copytrace.engine.match.grey import Frame
+from copytrace.engine.match.product_lists import ProductLists
 from copytrace.engine.match.recall import LocalIndex, Quantisers, memory_bytes, most_voted, vote
 from copytrace.engine.match.reference import squared_distances
 from copytrace.engine.match.variants import Variant
@@ -166,6 +167,19 @@ def test_kinds_follow_the_number_of_rows(quantisers: Quantisers) -> None:
     kinds = [LocalIndex(rows, quantisers).kind for rows in (0, 20_000, 20_001, 500_000, 20_000_000)]
     assert kinds == ["flat", "flat", "IVF16,SQ8", "IVF64,SQ8", "IVF64,PQ32"]
     assert memory_bytes(20_000_000) == 20_000_000 * 40 and memory_bytes(1_000_000) == 140_000_000
+
+
+def test_room_in_a_product_index_is_reserved(quantisers: Quantisers) -> None:
+    rng = np.random.default_rng(5)
+    rows = random_rows(rng, 4000)
+    index = ProductLists(quantisers.coarse[16], quantisers.product)
+    index.reserve([rows[:300], rows[300:1000]], 4)
+    lists = index._index.invlists
+    before = [int(lists.get_codes(i)) for i in range(16)]
+    for start in range(0, 4000, 500):
+        index.add(rows[start : start + 500], np.arange(start, start + 500))
+    assert len(index) == 4000 and min(lists.list_size(i) for i in range(16)) > 0
+    assert [int(lists.get_codes(i)) for i in range(16)] == before  # none had to move to grow
 
 
 def test_nothing_to_vote_with_or_for(quantisers: Quantisers) -> None:

@@ -1,5 +1,6 @@
 """Rows of local features as product codes of 32 bytes, kept by faiss in the lists of a coarse quantiser."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,22 @@ class ProductLists:
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
+
+    def reserve(self, samples: Iterable[NDArray[np.uint8]], share: int) -> None:
+        """Make room in every list for ``share`` times as many rows as the samples, uint8 [F, 128] each, have there, and for two
+        standard errors of that.
+
+        Lists that grow row by row double, which leaves a third of the memory unused.
+        """
+        lists = self._index.nlist
+        counts = np.zeros(lists, np.int64)
+        for sample in samples:
+            counts += np.bincount(self._coarse.nearest(sample)[0][:, 0], minlength=lists)
+        margin = 2.0 * np.sqrt(counts) if share > 1 else 0.0
+        for number, count in enumerate(np.ceil(share * (counts + margin)).astype(np.int64).tolist()):
+            held = self._index.invlists.list_size(number)
+            self._index.invlists.resize(number, max(held, count))
+            self._index.invlists.resize(number, held)  # which gives nothing back
 
     def add(self, descriptors: NDArray[np.uint8], numbers: NDArray[np.int64], *, threads: int = 1) -> None:
         """Add descriptors uint8 [F, 128] under numbers int64 [F] that are not there yet."""

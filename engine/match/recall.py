@@ -29,6 +29,7 @@ PRODUCT_ROWS = 20_000_000
 """From here on rows are kept as 32 bytes of product codes instead of 128."""
 
 _ROWS_PER_LIST = 1000.0  # wanted of a coarse quantiser
+_ROWS_PER_LIST_SAMPLED = 256  # tell its length: two standard errors are an eighth of it
 _OWNER_SHIFT = MOST_FEATURES.bit_length()  # a row's number is its owner's, shifted, plus the feature's own
 
 Centroids = NDArray[np.uint8]
@@ -83,9 +84,14 @@ def _is_coarse(name: str, array: NDArray[Any]) -> bool:
 def memory_bytes(rows: int) -> int:
     """What an index of so many rows takes: each row or its code, its number (8 bytes) and, of a whole row, its length (4).
 
-    Room for more comes to an eighth of it; in a product index, which is faiss's, to as much again where rows come bit by bit.
+    Room for more comes to an eighth of it; in a product index, which is faiss's, to half of it unless it is reserved before.
     """
     return rows * (PRODUCT_BYTES + 8 if rows >= PRODUCT_ROWS else DESCRIPTOR + 12)
+
+
+def sample_step(rows: int, quantisers: Quantisers) -> int:
+    """Of how many references one is enough to tell how long the lists of an index of so many rows will be."""
+    return max(1, rows // (_ROWS_PER_LIST_SAMPLED * quantisers.choose(rows)))
 
 
 def index_kind(rows: int, quantisers: Quantisers) -> str:
@@ -115,6 +121,12 @@ class LocalIndex:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def reserve(self, samples: Iterable[Sequence[LocalFeatures]], share: int) -> None:
+        """Make room for ``share`` times the features of these references, which stand for all that will be added at first."""
+        if isinstance(self._rows, ProductLists):
+            parts = (np.concatenate([one.descriptors for one in sample]) for sample in samples)
+            self._rows.reserve(parts, share)
 
     def add(self, owners: Iterable[int], features: Iterable[LocalFeatures]) -> None:
         """Add the features of references with these numbers, each 0 or more and not there yet."""
