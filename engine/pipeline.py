@@ -61,12 +61,14 @@ class Pipeline:
         views: Views = "whole",
         timers: StageTimers | None = None,
         count: int | None = None,
+        alone: bool = True,
     ) -> Iterator[Slice]:
         """Images -> slices of up to one batch, in order. A bad image is an item with a reason and has no row.
 
         damaged: whether damaged images get a row; they are listed either way. views: which rows an image gives, with labels
         unless it is "whole". count: how many images there are, where that
-        is known: few are shared out among the threads, and a single one is computed where the call is made.
+        is known: few are shared out among the threads, and a single one is computed where the call is made. alone: False where
+        other calls keep the threads busy; then all is computed where the call is made, since handing it over costs a tenth.
         """
         timers = timers or StageTimers()
 
@@ -81,7 +83,7 @@ class Pipeline:
             kept = zip(group, part.items, strict=True)
             return replace(part, views=[decoded.labels for decoded, (_, why) in kept if why is None])
 
-        if count == 1:
+        if count == 1 or not alone:
             yield from map(embed, [decode(list(images))])
             return
         decoders, workers = self._decoders, self._workers

@@ -38,7 +38,8 @@ class Process:
                 break
         else:
             raise AssertionError("it has ended")
-        self.rest = threading.Thread(target=self.process.stderr.read)
+        self.log: list[str] = []
+        self.rest = threading.Thread(target=self.log.extend, args=(self.process.stderr,))
         self.rest.start()  # a full pipe would stop it
         while True:
             try:
@@ -46,7 +47,7 @@ class Process:
                     return
             except httpx.TransportError:
                 pass
-            assert self.process.poll() is None
+            assert self.process.poll() is None, "".join(self.log)
             time.sleep(0.02)
 
     def end(self, number: int) -> int:

@@ -21,7 +21,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Nobody has a key: what is read is read before anybody is known."""
     folder = tmp_path_factory.mktemp("bodies")
     with running(
-        folder / "refs.ct", bundle=small_bundle(folder / "bundle"), no_auth=False, request_seconds=1.0
+        folder / "refs.ct", bundle=small_bundle(folder / "bundle"), no_auth=False, request_seconds=4.0
     ) as found:
         yield found
 
@@ -49,7 +49,7 @@ def test_a_slow_body_in_json_is_waited_for_no_longer_than_others(guarded: Runnin
         begun = time.monotonic()
         slow.sendall(head.encode() + b'Content-Length: 100\r\n\r\n{"ids":')
         assert slow.recv(1000).startswith(b"HTTP/1.1 408")
-        assert 0.5 < time.monotonic() - begun < 15
+        assert 3 < time.monotonic() - begun < 18
     with socket.create_connection((host, int(port))) as gone:
         gone.sendall(head.encode() + b"Content-Length: 100\r\n\r\n{")
     assert guarded.client.get("/healthz").status_code == 200

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import Lock
 from time import perf_counter
 
 import numpy as np
@@ -70,9 +71,20 @@ class Computing:
         self._pipeline = Pipeline(embedder)
         self._references = references
         self._second_look = second_look
+        self._lock = Lock()
+        self._under_way = 0
 
     def __call__(self, tasks: Sequence[Wanted]) -> list[Computed]:
         """One result for each task, in their order, whatever came together with it."""
+        with self._lock:
+            self._under_way += 1
+        try:
+            return self._compute(tasks)
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
+    def _compute(self, tasks: Sequence[Wanted]) -> list[Computed]:
         timers = StageTimers()
         found: dict[int, Computed] = {}
         for kind in dict.fromkeys((task.output, task.looks) for task in tasks):
@@ -91,7 +103,8 @@ class Computing:
 
     def _embed(self, images: list[Image], output: Output, timers: StageTimers) -> dict[int, Computed]:
         found = {}
-        for part in self._pipeline.embed(images, output, timers=timers, count=len(images)):
+        alone = self._under_way == 1
+        for part in self._pipeline.embed(images, output, timers=timers, count=len(images), alone=alone):
             rows, damages = iter(part.rows), dict(part.damaged)
             for place, why in part.items:
                 found[int(place)] = Computed(None if why else next(rows), why, damages.get(place))
