@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from copytrace.engine import DEFAULT_BUNDLE, Bundle, BundleError, Engine
+from copytrace.engine.manifest import read_manifest
 from copytrace.export.bundle import NetworkParts, parts_of, set_matching, upgrade, write_bundle
 
 import in_process
@@ -455,11 +456,33 @@ def test_what_is_fitted_for_matching_is_part_of_it(small: Path) -> None:
     refused(small, "quantisers.npz", "changed")
 
 
-def test_the_default_bundles_hashes_are_those_of_format_1() -> None:
-    """Files that copytrace 0.1 wrote hold the second; what it was made from must not change."""
-    if Bundle().manifest.name != "lite0-infonce":
-        pytest.skip("another default bundle")
-    assert Bundle().space.startswith("1221318575388e88") and Bundle().recipe.startswith("4dc69fca09d54e4a")
+FIRST = {
+    "format": 1,
+    "networks": {
+        name: {"file": f"{name}.onnx", "input_size": 224, "dimension": 256, "batch": 4}
+        | {"layout": "NHWC", "colour": "RGB", "resize": "stretch"}
+        for name in ("int8", "float32")
+    },
+    "projection": {"file": "projection.npz", "input_dimension": 256, "dimension": 256},
+    "bank": {"file": "bank.npy", "rows": 4000},
+    "normalisation": {"method": 1, "beta": {"1": 1.5, "2": 1.2}, "cosines": 3, "directions": 100},
+    "sha256": {
+        "int8.onnx": "d4c040f82ea904ba0a0bc7cc816f099e50f5762f2918aa0e57f968c1ecf435a0",
+        "float32.onnx": "b59ef2155b113667ec3edac040ecba41a2744488f4db0f08e64645c1729d69e2",
+        "projection.npz": "9106f2207ab6b7eb53cd86c0c08bfcf41a955250c6d041a59dbd363597d63a98",
+        "bank.npy": "49f8a3b0d68e8901c6ce83b1a3d61ac9df38dc172f5bc65ea3d24963302e4ae7",
+    },
+}
+"""What the manifest of the first default bundle says; its files are in the repository's history only."""
+
+
+def test_the_first_bundles_hashes_are_those_that_its_files_hold(tmp_path: Path) -> None:
+    """Descriptor files that copytrace 0.1 wrote hold the second; what it is made from must not change."""
+    (tmp_path / "manifest.json").write_text(json.dumps(FIRST))
+    bundle = object.__new__(Bundle)
+    bundle.manifest = read_manifest(tmp_path)
+    assert bundle.space == "1221318575388e885fea5b1b9306696e51445e1ef9ee0f5337b549c05363f164"
+    assert bundle.recipe == "4dc69fca09d54e4a3d7d080e009a9e59b73bc6aa6d274646240556c65a2626dc"
 
 
 def test_bundles_of_format_1_are_read_and_upgraded(tmp_path: Path) -> None:
