@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from copytrace.engine import MatchError, _match
+from copytrace.engine.local_recall import LocalRecall
 from copytrace.engine.match import recall, variants
 from copytrace.engine.match.features import LocalFeatures
 from copytrace.engine.match.grey import Frame
@@ -14,6 +15,7 @@ from copytrace.engine.match.product_lists import ProductLists
 from copytrace.engine.match.recall import LocalIndex, Quantisers, memory_bytes, most_voted, vote
 from copytrace.engine.match.reference import squared_distances
 from copytrace.engine.match.variants import Variant
+from copytrace.engine.references import References
 from copytrace.train.bundles import quantisers as making
 
 FRAME = Frame(150, 150, 150, 150)
@@ -180,6 +182,22 @@ def test_room_in_a_product_index_is_reserved(quantisers: Quantisers) -> None:
         index.add(rows[start : start + 500], np.arange(start, start + 500))
     assert len(index) == 4000 and min(lists.list_size(i) for i in range(16)) > 0
     assert [int(lists.get_codes(i)) for i in range(16)] == before  # none had to move to grow
+
+
+def test_references_vote_by_product_codes(monkeypatch: pytest.MonkeyPatch, quantisers: Quantisers) -> None:
+    monkeypatch.setattr(recall, "FLAT_ROWS", 10)
+    monkeypatch.setattr(recall, "PRODUCT_ROWS", 500)
+    monkeypatch.setattr(
+        recall, "_ROWS_PER_LIST_SAMPLED", 16
+    )  # so that a third of the references tell where room is needed
+    rng = np.random.default_rng(7)
+    kept = [features(random_rows(rng, 30)) for _ in range(30)]
+    ids, sizes = [f"{i:02}" for i in range(30)], [(150, 150)] * 30
+    references = References(ids, np.zeros((30, 4), np.float32), sizes, kept, rows=900)
+    told: list[str] = []
+    found = LocalRecall(references, quantisers, told.append, threads=2)
+    assert recall.sample_step(900, quantisers) == 3 and "IVF16,PQ32" in told[0] and len(found.index) == 900
+    assert found.most_voted([kept[22], kept[3]], 1) == [[22], [3]]
 
 
 def test_nothing_to_vote_with_or_for(quantisers: Quantisers) -> None:
