@@ -248,6 +248,22 @@ def test_a_kill_takes_back_nothing_that_was_acknowledged(own: Running, bundle: P
         assert len(found.keys() - acknowledged) <= 1
 
 
+def test_a_full_disk_keeps_nobody_from_an_answer(own: Running, caplog: pytest.LogCaptureFixture) -> None:
+    reviews = own.service.reviewing.reviews
+    own.match(("q" * 1000, photo(9)))
+    assert {len(review["name"]) for review in queue(own)} == {255}
+    connection = reviews._catalogue.connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    items = own.match(*((f"q{i}", photo(20 + i)) for i in range(8)))
+    assert all(match["verdict"] == "review" for item in items for match in item["matches"])
+    assert own.service.reviewing.dropped == 1 and "not queued" in caplog.text and len(queue(own)) == 4
+    assert "copytrace_reviews_dropped 1.0" in own.client.get("/metrics").text
+    connection.execute("PRAGMA max_page_count = 1000000")
+    own.match(("q0", photo(20)))
+    assert len(queue(own)) == 8 and own.service.references.reader.check() == []
+
+
 def pair(number: int, reference: str = "a") -> NewReview:
     return NewReview(f"{number:064x}", f"q{number}", reference, 0.6, 1.0, {}, b"jpeg", np.full(4, number, np.float32))
 
