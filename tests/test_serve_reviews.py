@@ -137,6 +137,22 @@ def test_decisions_last_and_leave_an_entry(own: Running, bundle: Path) -> None:
         assert all(one.who and one.decided > one.created for one in reviews.page(decided=True))
 
 
+def test_a_decision_may_say_what_it_changes(own: Running) -> None:
+    """So that two who look at the same pair do not undo each other's decision unseen."""
+    own.match(("q", photo(9)), k=1)
+    (review,) = queue(own)
+
+    def status(**body: str | None) -> int:
+        return own.client.post(f"/v1/reviews/{review['id']}", json=body).status_code
+
+    assert status(decision="accept", before="reject") == 409 and status(decision="accept", before=None) == 200
+    refused = own.client.post(f"/v1/reviews/{review['id']}", json={"decision": "reject", "before": None})
+    assert refused.status_code == 409 and "accepted by anyone on this machine" in refused.json()["error"]["message"]
+    assert status(decision=None, before="accept") == 200 and status(decision="reject") == 200
+    assert status(decision="accept", before="other") == 422
+    assert queue(own, decided=True)[0]["decision"] == "reject"
+
+
 def test_references_that_go_or_change_take_what_waits_with_them(own: Running) -> None:
     own.match(("q", photo(9)))
     decided = next(review for review in queue(own) if review["reference"] == "R1")
