@@ -198,7 +198,7 @@ def test_the_queue_by_keyboard(page: Any, served: Running) -> None:
     assert decided()["first"] == "accept"
     (again, gone) = queue(served, "again", "gone")[::-1]
     page.select_option("#order", "doubtful")
-    shown("again" if page.inner_text("#review").find("again") >= 0 else "gone")
+    page.wait_for_selector("#place:text-is('1 of 2')")
     for review in (again, gone):  # somebody else is faster
         served.client.post(f"/v1/reviews/{review['id']}", json={"decision": "reject"})
     page.keyboard.press("a")
