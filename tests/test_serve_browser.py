@@ -178,6 +178,7 @@ def test_the_queue_by_keyboard(page: Any, served: Running) -> None:
     page.keyboard.press("a")
     shown("first")
     page.keyboard.press("ArrowLeft")
+    shown(f"{SCRIPT}.png")
     page.keyboard.press("R")
     shown("first")
     page.keyboard.press("r")
@@ -191,11 +192,20 @@ def test_the_queue_by_keyboard(page: Any, served: Running) -> None:
     assert decided() == {middle["name"]: "accept", newest["name"]: "reject", oldest["name"]: "reject"}
     page.keyboard.press("u")
     shown("first")
+    page.wait_for_selector("#message:text('Taken back')")
     page.click("#accept")
-    page.wait_for_selector("#message:text('Accepted')")
+    page.wait_for_selector("#message:text('Accepted: ')")
     assert decided()["first"] == "accept"
+    (again, gone) = queue(served, "again", "gone")[::-1]
     page.select_option("#order", "doubtful")
+    page.wait_for_selector("#place:text-is('1 of 2')")
+    for review in (again, gone):  # somebody else is faster
+        served.client.post(f"/v1/reviews/{review['id']}", json={"decision": "reject"})
+    page.keyboard.press("a")
+    page.wait_for_selector("#message:text('meanwhile it was rejected by')")
+    page.keyboard.press("a")
     page.wait_for_selector("text=Nothing waits")
+    assert decided()["again"] == decided()["gone"] == "reject"
 
 
 def test_references_are_found_and_deleted(page: Any, served: Running) -> None:

@@ -137,6 +137,22 @@ def test_decisions_last_and_leave_an_entry(own: Running, bundle: Path) -> None:
         assert all(one.who and one.decided > one.created for one in reviews.page(decided=True))
 
 
+def test_a_decision_may_say_what_it_changes(own: Running) -> None:
+    """So that two who look at the same pair do not undo each other's decision unseen."""
+    own.match(("q", photo(9)), k=1)
+    (review,) = queue(own)
+
+    def status(**body: str | None) -> int:
+        return own.client.post(f"/v1/reviews/{review['id']}", json=body).status_code
+
+    assert status(decision="accept", before="reject") == 409 and status(decision="accept", before=None) == 200
+    refused = own.client.post(f"/v1/reviews/{review['id']}", json={"decision": "reject", "before": None})
+    assert refused.status_code == 409 and "accepted by anyone on this machine" in refused.json()["error"]["message"]
+    assert status(decision=None, before="accept") == 200 and status(decision="reject") == 200
+    assert status(decision="accept", before="other") == 422
+    assert queue(own, decided=True)[0]["decision"] == "reject"
+
+
 def test_references_that_go_or_change_take_what_waits_with_them(own: Running) -> None:
     own.match(("q", photo(9)))
     decided = next(review for review in queue(own) if review["reference"] == "R1")
@@ -246,6 +262,22 @@ def test_a_kill_takes_back_nothing_that_was_acknowledged(own: Running, bundle: P
         assert acknowledged and collection.check() == []
         assert sum(found[number] != decision for number, decision in acknowledged.items()) <= 1  # the one under way
         assert len(found.keys() - acknowledged) <= 1
+
+
+def test_a_full_disk_keeps_nobody_from_an_answer(own: Running, caplog: pytest.LogCaptureFixture) -> None:
+    reviews = own.service.reviewing.reviews
+    own.match(("q" * 1000, photo(9)))
+    assert {len(review["name"]) for review in queue(own)} == {255}
+    connection = reviews._catalogue.connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    items = own.match(*((f"q{i}", photo(20 + i)) for i in range(8)))
+    assert all(match["verdict"] == "review" for item in items for match in item["matches"])
+    assert own.service.reviewing.dropped == 1 and "not queued" in caplog.text and len(queue(own)) == 4
+    assert "copytrace_reviews_dropped 1.0" in own.client.get("/metrics").text
+    connection.execute("PRAGMA max_page_count = 1000000")
+    own.match(("q0", photo(20)))
+    assert len(queue(own)) == 8 and own.service.references.reader.check() == []
 
 
 def pair(number: int, reference: str = "a") -> NewReview:

@@ -82,18 +82,19 @@ class Reviews(OpenCatalogue):
 
         most: decided pairs that are kept; the oldest go.
         """
-        row = next(iter(self._rows("WHERE number = ?", (number,))), None)
-        if row is None or row.decision == (decision or ""):
-            return None if row is None else row.review()
-        what = {"review": number, "query": row.query, "reference": row.reference, "decision": decision}
-        with self._changing(AuditEntry(who, "review", what)):
+        with self._guard:  # nobody else is to take the pair away meanwhile
+            row = next(iter(self._rows("WHERE number = ?", (number,))), None)
+            if row is None or row.decision == (decision or ""):
+                return None if row is None else row.review()
+            what = {"review": number, "query": row.query, "reference": row.reference, "decision": decision}
             time = now() if decision else ""
             changed = row._replace(decision=decision or "", who=who if decision else "", decided=time)
-            self._execute(
-                "UPDATE review SET decision = ?, who = ?, decided = ?, seal = ? WHERE number = ?",
-                (changed.decision, changed.who, changed.decided, changed.seal(), number),
-            )
-            self._keep_newest("decision <> ''", most)
+            with self._changing(AuditEntry(who, "review", what)):
+                self._execute(
+                    "UPDATE review SET decision = ?, who = ?, decided = ?, seal = ? WHERE number = ?",
+                    (changed.decision, changed.who, changed.decided, changed.seal(), number),
+                )
+                self._keep_newest("decision <> ''", most)
         return changed.review()
 
     def waiting(self) -> int:

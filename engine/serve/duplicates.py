@@ -39,8 +39,9 @@ def _near(references: LiveReferences, some: list[Reference], max_distance: float
     if not there:
         return {}
     pairs = references.index.nearest(np.stack([row for _, row in there]), NEAREST + 1)
+    limit = max_distance * max_distance
     columns = zip(pairs.queries.tolist(), pairs.references, pairs.distances.tolist(), strict=True)
-    close = [(there[query][0], name, sqrt(squared)) for query, name, squared in columns if squared <= max_distance**2]
+    close = [(there[query][0], name, sqrt(squared)) for query, name, squared in columns if squared <= limit]
     others = {name: one.number for name, one in references.reader.find({name for _, name, _ in close}).items()}
     return {
         (min(one.number, others[name]), max(one.number, others[name])): distance

@@ -136,6 +136,10 @@ class ReviewPage(BaseModel):
 class NewDecision(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"decision": "accept"}})
     decision: Decision | None = Field(description="null takes a decision back.")
+    before: Decision | None = Field(
+        None,
+        description="Where it is given: what was decided so far; if that is something else now, nothing changes (409).",
+    )
 
 
 class NewJob(BaseModel):

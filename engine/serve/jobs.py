@@ -116,6 +116,10 @@ class Jobs:
             log.warning("job %s: %s", job.id, error)
             job.error = " ".join(str(error).split())
             self._end(job, "failed")
+        except Exception:  # the next job is to have its turn
+            log.exception("job %s", job.id)
+            job.error = "an error of the service; the log has its traceback"
+            self._end(job, "failed")
 
     def _find_duplicates(self, job: JobAnswer) -> None:
         def goes_on(done: int) -> bool:

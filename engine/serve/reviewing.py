@@ -13,7 +13,7 @@ from ..errors import CopytraceError
 from ..match.probability import PairModel
 from ..read import thumbnail
 from .computing import Computed
-from .forms import FoundMatch, MatchedImage
+from .forms import MatchedImage
 from .rejected import Rejected
 from .settings import Settings
 from .uploads import UploadedImage
@@ -21,6 +21,7 @@ from .uploads import UploadedImage
 log = logging.getLogger(__name__)
 
 THUMBNAIL_PIXELS = 360
+MAX_NAME = 255
 MOST_UNDER_WAY = 64  # requests whose pairs are being written
 WAIT_SECONDS = 1.0
 
@@ -86,23 +87,11 @@ class Reviewing:
 def _pairs(image: UploadedImage, computed: Computed, item: MatchedImage) -> list[NewReview]:
     assert computed.row is not None
     query = hashlib.sha256(image.data).hexdigest()
+    name = image.name[:MAX_NAME]
     small = thumbnail(image.data, THUMBNAIL_PIXELS) or b""
-    evidence = {match.reference_id: asdict(match.evidence) for match in computed.matches or ()}
+    evidence = {one.reference_id: asdict(one.evidence) | {"query_id": name} for one in computed.matches or ()}
     return [
-        NewReview(
-            query,
-            image.name,
-            match.id,
-            match.probability,
-            match.score,
-            evidence.get(match.id, {}) and evidence[match.id] | {"query_id": image.name},
-            small,
-            computed.row,
-        )
-        for match in item.matches
-        if _is_doubtful(match)
+        NewReview(query, name, one.id, one.probability, one.score, evidence.get(one.id, {}), small, computed.row)
+        for one in item.matches
+        if one.verdict == "review"
     ]
-
-
-def _is_doubtful(match: FoundMatch) -> bool:
-    return match.verdict == "review"

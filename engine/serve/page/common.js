@@ -27,7 +27,7 @@ export async function call(method, path, body) {
   if (answer.ok) return answer.json();
   if (answer.status === 401) location.reload(); // the session has ended; there is a form to log in
   const failure = await answer.json().catch(() => ({ error: { message: answer.statusText } }));
-  throw new Error(failure.error.message);
+  throw Object.assign(new Error(failure.error.message), { status: answer.status });
 }
 
 export async function matchImage(file, k) {

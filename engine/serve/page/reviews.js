@@ -55,44 +55,50 @@ function facts(review) {
   return words;
 }
 
-/** Decide on the pair that is shown; one decision at a time, so that a key held down decides on nothing unseen. */
-const decide = telling(async (decision) => {
+/** One thing at a time, until what it leads to is shown: a key that is pressed too early decides on nothing unseen. */
+const alone = (action) => telling(async (...given) => {
+  if (busy) return;
+  busy = true;
+  try {
+    await action(...given);
+  } finally {
+    busy = false;
+  }
+});
+
+const decide = alone(async (decision) => {
   const review = queue[place];
-  if (!review || busy) return;
-  busy = true;
+  if (!review) return;
+  let words = `${decision === "accept" ? "Accepted" : "Rejected"}: ${review.reference}`;
   try {
-    await call("POST", `v1/reviews/${review.id}`, { decision });
-    queue.splice(place, 1);
-    last = { review, place };
-    showCount(Math.max(0, Number(at("waiting").textContent) - 1));
-    say(`${decision === "accept" ? "Accepted" : "Rejected"}: ${review.reference}`);
-    if (!queue.length) await load();
-    else {
-      place = Math.min(place, queue.length - 1);
-      await show();
-    }
-  } finally {
-    busy = false;
+    await call("POST", `v1/reviews/${review.id}`, { decision, before: null });
+    last = { review, place, decision };
+  } catch (error) {
+    if (error.status !== 404 && error.status !== 409) throw error;
+    words = `${review.reference}: ${error.message}`; // somebody else was faster
   }
-});
-
-const undo = telling(async () => {
-  if (!last || busy) return;
-  busy = true;
-  try {
-    await call("POST", `v1/reviews/${last.review.id}`, { decision: null });
-    say(`Taken back: ${last.review.reference}`);
-    if (!queue.some((other) => other.id === last.review.id)) queue.splice(last.place, 0, last.review);
-    place = queue.findIndex((other) => other.id === last.review.id);
-    last = null;
-    showCount(Number(at("waiting").textContent) + 1);
+  queue.splice(place, 1);
+  showCount(Math.max(0, Number(at("waiting").textContent) - 1));
+  if (queue.length) {
+    place = Math.min(place, queue.length - 1);
     await show();
-  } finally {
-    busy = false;
-  }
+  } else await load();
+  say(words);
 });
 
-const move = telling(async (step) => {
+const undo = alone(async () => {
+  if (!last) return;
+  const { review, decision } = last;
+  await call("POST", `v1/reviews/${review.id}`, { decision: null, before: decision });
+  if (!queue.some((other) => other.id === review.id)) queue.splice(last.place, 0, review);
+  place = queue.findIndex((other) => other.id === review.id);
+  last = null;
+  showCount(Number(at("waiting").textContent) + 1);
+  await show();
+  say(`Taken back: ${review.reference}`);
+});
+
+const move = alone(async (step) => {
   const wanted = place + step;
   if (wanted < 0 || wanted >= queue.length) return;
   place = wanted;
@@ -114,5 +120,8 @@ export function begin() {
   at("undo").addEventListener("click", keys.u);
   at("back").addEventListener("click", keys.ArrowLeft);
   at("forth").addEventListener("click", keys.ArrowRight);
-  at("order").addEventListener("change", load);
+  at("order").addEventListener("change", () => {
+    at("order").blur(); // the next keys are decisions again
+    load();
+  });
 }

@@ -10,6 +10,7 @@ from ...collection import Review
 from ...collection.reviews import Order
 from ..failure import RequestError
 from ..forms import ErrorAnswer, NewDecision, ReviewAnswer, ReviewPage
+from ..service import Service
 from .context import Reviewer, TheService
 
 router = APIRouter(prefix="/v1", tags=["reviews"])
@@ -36,11 +37,11 @@ async def page(
     return ReviewPage(items=items, waiting=await service.read(reviews.waiting), next=following)
 
 
-@router.post("/reviews/{id}", responses=MISSING | {507: {"model": ErrorAnswer}})
+@router.post("/reviews/{id}", responses=MISSING | {409: {"model": ErrorAnswer}, 507: {"model": ErrorAnswer}})
 async def decide(service: TheService, caller: Reviewer, id: ReviewId, body: NewDecision) -> ReviewAnswer:
     """Accept or reject a pair. What is decided is on the disk, with who and when; another decision takes its place."""
     service.check_ready()
-    decided = await service.write(partial(service.reviewing.decide, id, body.decision, caller.name))
+    decided = await service.write(partial(_decide, service, id, body, caller.name))
     if decided is None:
         raise _missing(id)
     return _answer(decided)
@@ -53,6 +54,16 @@ async def thumbnail(service: TheService, caller: Reviewer, id: ReviewId) -> Resp
     if not found:
         raise _missing(id)
     return Response(found, media_type="image/jpeg")
+
+
+def _decide(service: Service, number: int, body: NewDecision, who: str) -> Review | None:
+    """Called where changes are made one at a time. Raises: RequestError 409."""
+    if "before" in body.model_fields_set:
+        found = service.reviewing.reviews.find(number)
+        if found is not None and found.decision != body.before:
+            by = f"{found.decision}ed by {found.who}" if found.decision else "taken back"
+            raise RequestError(409, "decided", f"meanwhile it was {by}")
+    return service.reviewing.decide(number, body.decision, who)
 
 
 def _answer(review: Review) -> ReviewAnswer:
