@@ -22,7 +22,7 @@ from .served import Answers, Generator, Served, generating, matrix, random_colle
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT.parent / "shared" / "data" / "eval" / "references"
 ROUTE = "/v1/match?verify=none&k=10"
-CLIENTS = 64
+WAITING = 64  # images of all clients together at saturation: the queue takes 256
 SHARES = (0.25, 0.5, 0.75, 0.9, 2.0)
 SINGLES = 40
 
@@ -82,7 +82,7 @@ def throughput(
         begun, used = time.perf_counter(), time.process_time()
         engine.embed_source(listed, output)
         embed_wall, embed_used = (time.perf_counter() - begun) / count, (time.process_time() - used) / count
-        answers = generator.saturating(CLIENTS, options.seconds)
+        answers = generator.saturating(max(2, WAITING // options.size), options.seconds)
         if number:  # the first round warms up
             served_images = len(answers.good) * options.size
             rates.append(answers.rate)
@@ -144,7 +144,7 @@ def long_run(served: Served, generator: Generator, requests: int) -> None:
     while done < requests:
         part = 0
         while part < requests / 10:
-            part += len(generator.saturating(CLIENTS, 5.0).status)
+            part += len(generator.saturating(WAITING, 5.0).status)
         done += part
         shown.append(served.memory())
     print(f"memory over {done} requests, MiB: " + ", ".join(f"{value / 2**20:.0f}" for value in shown))
