@@ -38,12 +38,13 @@ COSTED = 50
 
 @dataclass(frozen=True)
 class Step:
-    """A row of the table. local_alone: candidates by votes, score by matches."""
+    """A row of the table. crops: those of references too. local_alone: candidates by votes, score by matches."""
 
     name: str
     mode: Mode = "views"
     turns: bool = True
     regions: bool = True
+    crops: bool = False
     rule: Rule = "copytrace"
     local_alone: bool = False
 
@@ -66,6 +67,7 @@ STEPS = (
     Step("global", turns=False, regions=False),
     Step("+ regions", turns=False),
     Step("+ turns (views)"),
+    Step("+ reference crops", crops=True),
     Step("local alone", "full", False, False, local_alone=True),
     Step("verify", "verify"),
     Step("full", "full"),
@@ -142,8 +144,10 @@ def truth_file(folder: Path) -> Path:
 
 
 def reference_bytes(step: Step, references: References) -> float:
-    """Stored for a reference, on average: descriptor; local features and thumbnail; its rows in the index of votes."""
+    """Stored for a reference, on average: descriptor; those of crops; local features and thumbnail; its rows in the index of
+    votes."""
     total = references.descriptors.nbytes / len(references)
+    total += 0.0 if references.crops is None else references.crops.nbytes / len(references)
     if step.mode != "views" or step.rule != "copytrace":
         rows = sum(map(len, references.features))
         total += rows * ROW_BYTES / len(references)
@@ -163,7 +167,7 @@ def main() -> None:
     args = parser.parse_args()
     engine = Engine(threads=args.threads)
     steps = [step for step in STEPS if step.name in args.steps]
-    looks = Looks.of_references(engine.embedder, local=True)
+    looks = Looks.of_references(engine.embedder, local=True, crops=any(step.crops for step in steps))
     places = [args.folder / "references", *args.more]
     references = References.of_pictures(
         [picture for place in places for picture in pictures_of(open_source(place), looks, engine, args.cache)]
@@ -179,9 +183,10 @@ def main() -> None:
         if wanted not in made:
             made[wanted] = pictures_of(source, wanted, engine, args.cache)
         queries = made[wanted] if published else [step.needed(picture) for picture in made[wanted]]
-        measured = measure(step, engine, references, queries, source)
+        compared = references if step.crops else references.without_crops()
+        measured = measure(step, engine, compared, queries, source)
         results[step.name] = measured.scored(args.folder)
-        cells = [both(results[step.name]), f"{measured.milliseconds:.0f}", f"{reference_bytes(step, references):.0f}"]
+        cells = [both(results[step.name]), f"{measured.milliseconds:.0f}", f"{reference_bytes(step, compared):.0f}"]
         print(line([step.name, *cells]), flush=True)
         if args.reliability and step.name == "verify":
             draw_reliability(*likeliest(measured.found, truth_file(args.folder)), args.reliability)

@@ -15,6 +15,8 @@ DECIDING = ("space", "bundle", "precision", "output")
 """The attributes that must be the same for descriptors to be in one collection."""
 FEATURES = "features"
 """The property that says whether local features are kept of what is added."""
+CROPS = "crops"
+"""The property that says whether rows of nine crops are kept beside each whole one; fixed when the collection is made."""
 MATCHING = "matching"
 """The property that says by which constants and quantisers it is matched with; the bundle's hash of the name."""
 

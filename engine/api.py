@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .alike import FEATURES, MATCHING, OUTPUT, open_collection
+from .alike import CROPS, FEATURES, MATCHING, OUTPUT, open_collection
 from .arguments import MAX_BATCH, MAX_THREADS, file_path, flag, one_of, whole_number
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .bundle_embedder import BundleEmbedder
@@ -184,6 +184,7 @@ class Engine:
         ids: IdRule = "stem",
         metadata: Mapping[str, Mapping[str, Any]] | None = None,
         features: bool | None = None,
+        crops: bool | None = None,
         replace: bool = False,
         on_error: OnError = "skip",
         byte_limit: int = DEFAULT_BYTE_LIMIT,
@@ -193,18 +194,22 @@ class Engine:
         """Embed a folder, tar, list of paths or paths in memory into a collection, made where there is none.
 
         source, ids, byte_limit: as in :meth:`embed_source`. features: keep local features and thumbnails too, for the second
-        look (default: as the collection does; a new one keeps them). The rest: see
+        look (default: as the collection does; a new one keeps them). crops: keep the descriptors of nine crops of each, at the
+        cost of nine more network passes and rows (fixed when the collection is made; default: as it does, a new one keeps
+        none). The rest: see
         :func:`copytrace.engine.gathering.gather_source`.
         Raises: what that raises, SourceError, and ValueError or TypeError for arguments that are not allowed.
         """
         flag("replace", replace)
         if features is not None:
             flag("features", features)
+        if crops is not None:
+            flag("crops", crops)
         collection = file_path("collection", collection)
         opened = _open_source(source, ids, on_error, byte_limit, damaged, progress)
         made = describe_run(self._embedder, "reference", OUTPUT)
         dimension = self._embedder.dimension(OUTPUT)
-        properties = {FEATURES: features is not False, MATCHING: self.bundle.matching}
+        properties = {FEATURES: features is not False, CROPS: bool(crops), MATCHING: self.bundle.matching}
         with open_collection(collection, dimension, made, properties=properties) as target:
             return gather_source(
                 self._embedder,
@@ -212,6 +217,7 @@ class Engine:
                 target,
                 metadata=metadata,
                 features=features,
+                crops=crops,
                 replace=replace,
                 on_error=on_error,
                 damaged=damaged,

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .alike import FEATURES, open_collection
-from .collection import Blob, Blobs, Collection, check_id
+from .alike import CROPS, FEATURES, open_collection
+from .collection import WHOLE, Blob, Blobs, Collection, Descriptors, check_id
 from .errors import CollectionError
+from .match.views import CROP_LABELS, REFERENCE_VIEWS
 from .outputs import DESCRIPTORS, check_output
 from .store import DescriptorFile, open_descriptors, refuse_views, write_descriptors
+from .stored_crops import CROPS_FORM, check_crops, stored_crops
 from .stored_looks import KINDS, check_bytes
 
 _ROWS = 4096
+_CROPS = 1024  # references whose crops are read at a time
 _KEPT = ("space", "recipe", "bundle", "bundle_name", "precision", "output", "version")
 _MOVED = ("method1", "method2")
 
@@ -35,14 +38,16 @@ class Imported:
 def export_descriptors(collection: Collection, path: str | os.PathLike[str]) -> int:
     """Write all references to a descriptor file, in the order of ids; returns how many.
 
-    The rows are those of the whole pictures; other views, and blobs that matching does not know, stay behind. Beside them:
+    The rows are those of the whole pictures; views and blobs that matching does not know stay behind. Beside them:
     ``sha256`` (empty where unknown), ``size`` (-1 where unknown), ``metadata`` (JSON) and, where any has them, the bytes of
-    ``features`` and ``thumbnail`` (empty where one has none).
-    Raises: CollectionError; StoreError.
+    ``features`` and ``thumbnail`` (empty where one has none); of a collection with crops their rows, float32 [9, D] as bytes.
+    Raises: CollectionError; StoreError; MatchError where crops are missing.
     """
     path = Path(path)
     check_output(path, DESCRIPTORS, collection.path.iterdir())
-    references, descriptors, blobs = collection.everything(KINDS)
+    references, rows, blobs = collection.everything(KINDS)
+    descriptors = rows.of_views([WHOLE])
+    crops = stored_crops(collection, rows, descriptors.ids) if collection.properties.get(CROPS) else None
     columns: dict[str, list[str] | NDArray[np.int64]] = {
         "sha256": [reference.sha256 or "" for reference in references],
         "size": np.asarray([-1 if r.size is None else r.size for r in references], np.int64),
@@ -52,6 +57,8 @@ def export_descriptors(collection: Collection, path: str | os.PathLike[str]) -> 
     stored = {
         kind: (form, _blob_parts(blobs[kind], form)) for kind, form in KINDS.items() if form in blobs[kind].versions
     }
+    if crops is not None:
+        stored[CROPS] = (CROPS_FORM, _crop_parts(crops))
     shape = len(references), collection.dimension
     write_descriptors(path, descriptors.blocks(), shape, [], attributes, columns=columns, blobs=stored)
     return len(references)
@@ -64,24 +71,33 @@ def _blob_parts(blobs: Blobs, form: int) -> Iterator[list[bytes]]:
         yield [blob.data if blob is not None and blob.version == form else b"" for blob in some]
 
 
+def _crop_parts(crops: Descriptors) -> Iterator[list[bytes]]:
+    """The rows of each one's crops."""
+    for start in range(0, len(crops), _CROPS * len(CROP_LABELS)):
+        rows = crops[start : start + _CROPS * len(CROP_LABELS)].astype("<f4", copy=False)
+        yield [one.tobytes() for one in rows.reshape(-1, len(CROP_LABELS), rows.shape[1])]
+
+
 def import_descriptors(
     path: str | os.PathLike[str], collection: str | os.PathLike[str], *, replace: bool = False
 ) -> Imported:
     """Add the rows of a descriptor file of references to a collection, which is made where there is none.
 
     A row that is there under the same id is left as it is, so an interrupted import is gone on with by the same call. Another
-    row under an id that is there is an error, before anything is changed, or with ``replace`` takes its place.
+    row under an id that is there is an error, before anything is changed, or with ``replace`` takes its place. A file with
+    crops goes into a collection that keeps them, and one without into one that does not.
     Raises: CollectionError; StoreError.
     """
     with open_descriptors(path, "reference") as file:
         attributes = _attributes(file)
         refuse_views(file, what="a collection takes one row for each image from a file")
         _check_rows(file)
-        kinds = _check_blobs(file)
-        properties = {FEATURES: len(kinds) == len(KINDS)}
+        kinds, crops = _check_blobs(file), _check_crops(file)
+        properties = {FEATURES: len(kinds) == len(KINDS), CROPS: crops}
         dimension = file.descriptors.shape[1]
         with open_collection(collection, dimension, attributes, properties=properties) as target:
-            rows = _FileRows(file, target, kinds)
+            check_crops(target.path, bool(target.properties.get(CROPS)), crops)
+            rows = _FileRows(file, target, kinds, REFERENCE_VIEWS if crops else (WHOLE,))
             if rows.changed and not replace:
                 more = f" and {len(rows.changed) - 1} more" if len(rows.changed) > 1 else ""
                 raise CollectionError(
@@ -97,12 +113,13 @@ def import_descriptors(
 class _FileRows:
     """The rows of a descriptor file, compared with those of the collection that they are to go into."""
 
-    def __init__(self, file: DescriptorFile, target: Collection, kinds: list[str]) -> None:
+    def __init__(self, file: DescriptorFile, target: Collection, kinds: list[str], views: Sequence[str]) -> None:
         self.added = 0
         self.changed: set[str] = set()
         self._file = file
         self._target = target
         self._kinds = kinds
+        self._views = views
         self._columns = {name: file.column(name) for name in ("sha256", "size", "metadata")}
         references, kept = target.contents()
         self._known = {reference.id: reference.metadata for reference in references}
@@ -126,16 +143,25 @@ class _FileRows:
         try:
             self._target.add(
                 names,
-                rows[new],
+                self._with_crops(rows, start)[new],
                 sha256=[self._value("sha256", start + i) or None for i in new],
                 sizes=[None if (size := self._value("size", start + i)) is None or size < 0 else size for i in new],
                 metadata=[self._metadata(start + i) for i in new],
+                views=self._views,
                 blobs=blobs,
                 replace=True,
             )
         except ValueError as error:
             raise CollectionError(f"{self._file.path}: {error}") from None
         self.added += sum(name not in self._known for name in names)
+
+    def _with_crops(self, rows: NDArray[np.float32], start: int) -> NDArray[np.float32]:
+        """The rows [n, D] of the block that begins there, with those of the crops behind them where it has any, [n, V, D]."""
+        if len(self._views) == 1:
+            return rows[:, None]
+        data = b"".join(self._file.blobs(CROPS, start, start + len(rows)))
+        crops = np.frombuffer(data, "<f4").reshape(len(rows), -1, rows.shape[1])
+        return np.concatenate([rows[:, None], crops], axis=1)
 
     def _value(self, column: str, row: int) -> Any:
         values = self._columns[column]
@@ -185,6 +211,20 @@ def _check_blobs(file: DescriptorFile) -> list[str]:
                 check_bytes(f"{file.path}: {name!r}", kind, data)
         kinds += [] if version is None else [kind]
     return kinds
+
+
+def _check_crops(file: DescriptorFile) -> bool:
+    """Whether rows of crops are there. Raises: CollectionError for what is none, of another form, or not of all references."""
+    version = file.blob_version(CROPS)
+    if version not in (None, CROPS_FORM):
+        raise CollectionError(f"{file.path}: its crops are of form {version}, this copytrace makes {CROPS_FORM}")
+    size = 4 * len(CROP_LABELS) * file.descriptors.shape[1]
+    for start in range(0, 0 if version is None else len(file.ids), _CROPS):
+        parts = file.blobs(CROPS, start, start + _CROPS)
+        for name, data in zip(file.ids[start : start + _CROPS], parts, strict=True):
+            if len(data) != size or not np.isfinite(np.frombuffer(data, "<f4")).all():
+                raise CollectionError(f"{file.path}: {name!r}: {len(data)} bytes are no rows of its crops")
+    return version is not None
 
 
 def _attributes(file: DescriptorFile) -> dict[str, str]:

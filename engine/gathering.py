@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .alike import FEATURES, MATCHING, OUTPUT, check_alike
+from .alike import CROPS, FEATURES, MATCHING, OUTPUT, check_alike
 from .bundle_embedder import BundleEmbedder
 from .collection import Collection, Reference
 from .embedder import Damaged
@@ -25,6 +25,7 @@ from .pictures import Looks, Picture, picture_stream
 from .pipeline import StageTimers
 from .read import BadImage, Image, Source
 from .run import COMMIT_SECONDS, OnError, Progress, describe_run
+from .stored_crops import check_crops, has_crops
 from .stored_looks import KINDS, stored_looks
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ def gather_source(
     *,
     metadata: Mapping[str, Mapping[str, Any]] | None = None,
     features: bool | None = None,
+    crops: bool | None = None,
     replace: bool = False,
     on_error: OnError = "skip",
     damaged: Damaged = "keep",
@@ -72,13 +74,16 @@ def gather_source(
     An image whose id and bytes are in the collection is left as it is. Other bytes under an id that is there are an error,
     before anything is changed; with ``replace`` they take its place, and the metadata stays where none is given. metadata: by
     id, also for images that are left as they are. features: keep local features and thumbnails too, also of images that are
-    there without (default: what the collection does). on_error: skip bad images, or stop at the first; what is done is kept.
-    damaged: keep images that are damaged but can be decoded, or leave them out; they are listed either way.
+    there without (default: what the collection does). crops: keep rows of nine crops of each beside that of the whole, also of
+    images that are there without; the collection does so or not, and another wish is an error (a new one: only if wished).
+    on_error: skip bad images, or stop at the first; what is done is kept. damaged: keep images that are damaged but can be
+    decoded, or leave them out; they are listed either way.
     Raises: CollectionError, BadImageError.
     """
     start = time.perf_counter()
     metadata = metadata or {}
     check_alike(collection, embedder.dimension(OUTPUT), describe_run(embedder, "reference", OUTPUT))
+    crops = _keeps_crops(collection, crops)
     features = _keeps_features(collection, features)
     if collection.properties.get(MATCHING) != embedder.bundle.matching:
         collection.set_properties(**{MATCHING: embedder.bundle.matching})
@@ -92,6 +97,7 @@ def gather_source(
             "--replace (replace=True) takes the new"
         )
     unchanged = same - _incomplete(collection, same) if features else same
+    unchanged = {name for name in unchanged if has_crops(known[name].views)} if crops else unchanged
     different = {
         name: metadata[name] for name in unchanged if name in metadata and metadata[name] != known[name].metadata
     }
@@ -101,9 +107,21 @@ def gather_source(
     result = Gathered(len(source), unchanged=len(unchanged), ignored=source.ignored, unused_metadata=unused)
     gathering = _Gathering(embedder, collection, set(known), kept, result)
     images = (image for image in source if image.id not in unchanged)
-    gathering.run(images, Looks.of_references(embedder, local=features), on_error, damaged, progress)
+    gathering.run(images, Looks.of_references(embedder, local=features, crops=crops), on_error, damaged, progress)
     result.seconds = time.perf_counter() - start
     return result
+
+
+def _keeps_crops(collection: Collection, wanted: bool | None) -> bool:
+    """Whether crops are to be made, by what the collection does; an empty one that does not say it yet is told.
+
+    Raises: CollectionError when something else is wished.
+    """
+    kept = collection.properties.get(CROPS)
+    if kept is None and not len(collection):
+        kept = bool(wanted)
+        collection.set_properties(**{CROPS: kept})
+    return check_crops(collection.path, bool(kept), wanted)
 
 
 def _keeps_features(collection: Collection, wanted: bool | None) -> bool:
@@ -215,11 +233,12 @@ class _Gathering:
         if ids:
             digests, sizes = zip(*(self._bytes[name] for name in ids), strict=True)
             metadata = [self._metadata.get(name) for name in ids]
-            rows = np.concatenate([picture.descriptors for picture in pictures])
+            rows = np.stack([picture.descriptors for picture in pictures])
+            views = [view.label for view in pictures[0].views]
             blobs = stored_looks(pictures)
             with self._timers.measure("write"):
                 self._collection.add(
-                    ids, rows, sha256=digests, sizes=sizes, metadata=metadata, blobs=blobs, replace=True
+                    ids, rows, sha256=digests, sizes=sizes, metadata=metadata, views=views, blobs=blobs, replace=True
                 )
         for name in ids:
             self._bytes.pop(name, None)

@@ -42,11 +42,12 @@ class Matched:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Look:
-    """What one look at a pair found."""
+    """What one look at a pair found. view: the number of the query's; reference_view: the name of the reference's."""
 
     reference: int
     similarity: float
     view: int
+    reference_view: str
     found: Verification
     features: PairFeatures
 
@@ -75,11 +76,19 @@ def _match(query: Picture, look: Look, references: References, weighed: tuple[fl
     }
     ids, size = (query.id, name), references.sizes[look.reference]
     if query.features is None:
-        evidence = Evidence(*ids, query.size, size, view, scores=scores)
+        evidence = Evidence(*ids, query.size, size, view, look.reference_view, scores=scores)
     else:
         images = _drawn(query, references, look.reference) if pictures else ("", "")
         features = query.features, references.features[look.reference]
-        evidence = make_evidence(ids, features, look.found, scores=scores, view=view, images=images)
+        evidence = make_evidence(
+            ids,
+            features,
+            look.found,
+            scores=scores,
+            view=view,
+            reference_view=look.reference_view,
+            images=images,
+        )
     return Match(name, score, probability, look.similarity, view, look.found.inliers, evidence)
 
 

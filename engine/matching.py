@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .api import Engine
+from .candidates import nearest_references, similarities
 from .collection import Collection
 from .errors import BadImageError, MatchError
 from .local_recall import LocalRecall
@@ -30,6 +31,7 @@ from .match.recall import Quantisers
 from .match.regions import MOST_REGIONS
 from .match.verification import NONE, Verification
 from .match.verify import Verifier
+from .match.views import REFERENCE_VIEWS
 from .matches import Look, Match, Matched, weigh
 from .memory import Picture as GivenImage
 from .memory import as_images
@@ -41,7 +43,6 @@ from .read import BadImage, Place, Source
 from .references import References, notes_on, references_at
 from .region_finders import FinderName, region_finder
 from .run import Progress
-from .search import nearest_pairs
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Matcher:
     references: a source of images (folder, tar, list of paths), a collection or its folder, or ``References``. mode: see above.
     engine: what embeds (default: the default bundle); its threads are used for all. candidates, voted: how many references are
     looked at. turns, regions: the views of a query beside the whole. finder: who finds the regions, see ``region_finders``.
+    crops: compare crops of references that are images; a collection has them or not, and another wish is an error.
     pictures: put small ones into the evidence, for drawing. announce: is told the size of an index before it is built, and what
     may make answers others than they were (default: the log).
     rule: "copytrace", or a published one, which leaves mode, voted, turns and regions unused.
@@ -76,6 +78,7 @@ class Matcher:
         turns: bool = True,
         regions: int = MOST_REGIONS,
         finder: FinderName | None = None,
+        crops: bool | None = None,
         pictures: bool = False,
         constants: MatchConstants | None = None,
         progress: Progress = lambda done, total, failed: None,
@@ -94,7 +97,7 @@ class Matcher:
         convention = CONVENTIONS.get(rule)
         self._local = local = mode != "views" or convention is not None
         if not isinstance(references, References):
-            references = references_at(self._embedder, references, local=local, progress=progress)
+            references = references_at(self._embedder, references, local=local, crops=crops, progress=progress)
         if local and len(references.features) != len(references):
             what = f"mode {mode}" if convention is None else f"rule {rule}"
             raise MatchError(f"{what} needs the references' local features, and these have none")
@@ -208,15 +211,14 @@ class Matcher:
             return [np.empty(0, np.int64) for _ in group]
         owner = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
         queries = np.concatenate(rows)
-        found = nearest_pairs(
+        of_row, numbers = nearest_references(
             queries,
-            self.references.descriptors,
+            self.references,
             self._candidates,
-            query_ranks=np.arange(len(queries)),
-            reference_ranks=np.arange(len(self.references)),
+            crops=self._published is None,
             threads=self._embedder.workers,
         )
-        sets = iter([np.unique(found.references[owner[found.queries] == i]) for i in range(len(rows))])
+        sets = iter([np.unique(numbers[owner[of_row] == i]) for i in range(len(rows))])
         return [next(sets) if isinstance(query, Picture) else np.empty(0, np.int64) for query in group]
 
     def _most_voted(self, group: Sequence[Picture | BadImage]) -> list[list[int]]:
@@ -229,34 +231,24 @@ class Matcher:
 
     def _chosen(self, query: Picture, nearest: NDArray[np.int64], voted: list[int]) -> list[int]:
         """The numbers of the references to look at."""
-        similarity, _ = self._similarities(query, nearest)
-        chosen: list[int] = nearest[np.argsort(-similarity, kind="stable")[: self._candidates]].tolist()
+        near = similarities(query, self.references, nearest, self._constants.penalties)
+        chosen: list[int] = nearest[np.argsort(-near.values, kind="stable")[: self._candidates]].tolist()
         return chosen + [number for number in voted if number not in chosen]
-
-    def _similarities(
-        self, query: Picture, numbers: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The best view's -(squared distance) less its penalty, float64 [n], and which view that is, int64 [n]."""
-        views = query.descriptors.astype(np.float64)[:, None]
-        references = self.references.descriptors[numbers].astype(np.float64)[None]
-        penalties = np.array([self._constants.penalties[view.kind] for view in query.views])
-        scores = -np.square(views - references).sum(axis=2) - penalties[:, None]
-        best = scores.argmax(axis=0)
-        return scores[best, np.arange(len(numbers))], best
 
     def _look(self, query: Picture, numbers: Sequence[int]) -> list[Look]:
         """Verify a query with these references."""
-        similarity, view = self._similarities(query, np.asarray(numbers, np.int64))
+        near = similarities(query, self.references, np.asarray(numbers, np.int64), self._constants.penalties)
         found: list[Verification] = [NONE] * len(numbers)
         if query.features is not None:
             found = Verifier(query.features).verify_many([self.references.features[n] for n in numbers])
         return [
             Look(
                 n,
-                float(similarity[i]),
-                int(view[i]),
+                float(near.values[i]),
+                int(near.views[i]),
+                REFERENCE_VIEWS[near.reference_views[i]],
                 found[i],
-                self._features(query, n, similarity[i], found[i]),
+                self._features(query, n, near.values[i], found[i]),
             )
             for i, n in enumerate(numbers)
         ]

@@ -18,7 +18,7 @@ from .match.features import QUERY_FEATURES, REFERENCE_FEATURES, LocalFeatures, e
 from .match.grey import Grey, small_grey
 from .match.isc2021 import branch_views
 from .match.regions import MOST_REGIONS, Box, RegionFinder, find_regions
-from .match.views import View, query_views
+from .match.views import View, query_views, reference_crops
 from .parallel import Threads
 from .pipeline import StageTimers
 from .read import BadImage, Image, PixelImage, PixelSet, UndecodableError, stretch_sizes
@@ -35,7 +35,7 @@ class Looks:
 
     output: the kind of descriptors. turns, regions: views beside the whole. features: how many local ones at most, 0 for none.
     thumbnails: keep the small grey picture at the size that is enough for a reference. find: who finds the regions.
-    branches: those of ISC2021's third place, the whole and one region, with local features of both.
+    branches: those of ISC2021's third place, the whole and one region, with local features of both. crops: nine more views.
     """
 
     output: Output
@@ -45,6 +45,7 @@ class Looks:
     thumbnails: bool = False
     find: RegionFinder = find_regions
     branches: bool = False
+    crops: bool = False
 
     @classmethod
     def of_queries(
@@ -65,9 +66,9 @@ class Looks:
         return cls(embedder.output_for("query"), False, MOST_REGIONS, QUERY_FEATURES, find=find, branches=True)
 
     @classmethod
-    def of_references(cls, embedder: BundleEmbedder, *, local: bool) -> "Looks":
+    def of_references(cls, embedder: BundleEmbedder, *, local: bool, crops: bool = False) -> "Looks":
         features = REFERENCE_FEATURES if local else 0
-        return cls(embedder.output_for("reference"), features=features, thumbnails=True)
+        return cls(embedder.output_for("reference"), features=features, thumbnails=True, crops=crops)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -142,6 +143,7 @@ def _seen(embedder: BundleEmbedder, name: str, pixels: Pixels, size: tuple[int, 
     views = query_views(pixels, turns=looks.turns, regions=looks.regions, find=looks.find)
     decoded = pixels.shape[1], pixels.shape[0]
     views = branch_views(views, decoded) if looks.branches else views
+    views += reference_crops(*decoded) if looks.crops else []
     squares = [stretch_sizes(view.cut(pixels), embedder.sizes) for view in views]
     features = grey = None
     if looks.features:

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Container, Iterable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .alike import MATCHING, OUTPUT, check_alike
+from .alike import CROPS, MATCHING, OUTPUT, check_alike
 from .bundle import Bundle
 from .bundle_embedder import BundleEmbedder
 from .collection import Collection, Descriptors, is_collection
@@ -16,9 +17,11 @@ from .errors import CollectionError, MatchError, SourceError
 from .match.features import LocalFeatures
 from .match.grey import Grey
 from .match.stored import FEATURES, THUMBNAIL, features_from_bytes, thumbnail_from_bytes
+from .match.views import CROP_LABELS, WHOLE
 from .pictures import Looks, Picture, picture_stream
 from .read import BadImage, Place, Source, open_source
 from .run import Progress, describe_run
+from .stored_crops import check_crops, stored_crops
 from .stored_looks import KINDS, Stored, StoredSizes, check_stored, row_count
 
 T = TypeVar("T", covariant=True)
@@ -38,7 +41,8 @@ class References:
     Attributes: ``ids``, ``descriptors``, ``features`` and ``thumbnails`` (both empty without local features), ``rows`` of local
     features in all, ``sizes`` (width, height) of the images, (0, 0) where that is not known, ``failed``, those that could not
     be used, ``numbers`` int64 [N], which a collection never gives to another reference, ``matching``, the hash of the constants
-    and quantisers that a collection was last added to with.
+    and quantisers that a collection was last added to with, ``crops`` the rows float32 [9 N, D] of their crops, nine of each
+    one beside each other, None where there are none.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class References:
         features: Numbered[LocalFeatures] = (),
         thumbnails: Numbered[Grey] = (),
         *,
+        crops: NDArray[np.float32] | Descriptors | None = None,
         rows: int = 0,
         numbers: NDArray[np.int64] | None = None,
         matching: str | None = None,
@@ -59,6 +64,7 @@ class References:
         self.sizes = sizes
         self.features = features
         self.thumbnails = thumbnails
+        self.crops = crops
         self.rows = rows
         self.numbers = np.arange(len(ids)) if numbers is None else numbers
         self.matching = matching
@@ -67,15 +73,16 @@ class References:
 
     @classmethod
     def of_pictures(cls, pictures: Iterable[Picture], failed: Iterable[BadImage] = ()) -> "References":
-        """Pictures, at least one, with local features or all without."""
+        """Pictures, at least one, with local features or all without, with crops or all without."""
         kept = sorted(pictures, key=lambda picture: picture.id)
         features = [picture.features for picture in kept if picture.features is not None]
         return cls(
             [picture.id for picture in kept],
-            np.concatenate([picture.descriptors for picture in kept]),
+            np.concatenate([picture.descriptors[:1] for picture in kept]),
             [picture.size for picture in kept],
             features,
             [picture.grey for picture in kept if picture.grey is not None],
+            crops=np.concatenate([picture.descriptors[1:] for picture in kept]) if len(kept[0].views) > 1 else None,
             rows=sum(map(len, features)),
             failed=failed,
         )
@@ -87,14 +94,18 @@ class References:
         source: Source,
         *,
         local: bool = True,
+        crops: bool = False,
         only: Container[str] | None = None,
         progress: Progress = lambda done, total, failed: None,
     ) -> "References":
-        """The images of a source, or ``only`` those with these ids. Raises: SourceError when none of them can be used."""
+        """The images of a source, or ``only`` those with these ids; with their crops, if wished.
+
+        Raises: SourceError when none of them can be used.
+        """
         images = [image for image in source if only is None or image.id in only]
         pictures: list[Picture] = []
         failed: list[BadImage] = []
-        for item in picture_stream(embedder, images, Looks.of_references(embedder, local=local)):
+        for item in picture_stream(embedder, images, Looks.of_references(embedder, local=local, crops=crops)):
             if isinstance(item, BadImage):
                 failed.append(item)
             else:
@@ -112,18 +123,21 @@ class References:
         """What a collection holds at this moment, or ``only`` those with these ids; read as it is needed, also when the
         collection has been closed or changed since.
 
-        Raises: CollectionError when none is there; MatchError where ``local`` features are wanted, and one has none.
+        Raises: CollectionError when none is there; MatchError where ``local`` features are wanted, and one has none, or where
+        the collection keeps crops, and one has none.
         """
         descriptors, blobs = collection.with_blobs(KINDS)
-        numbers = np.array([n for n, name in enumerate(descriptors.ids) if only is None or name in only], np.int64)
+        whole = descriptors.of_views([WHOLE])
+        numbers = np.array([n for n, name in enumerate(whole.ids) if only is None or name in only], np.int64)
         if not len(numbers):
             raise CollectionError(f"{collection.path}: has none of the references that are wanted")
-        ids = [descriptors.ids[number] for number in numbers]
-        rows = descriptors if only is None else descriptors[numbers]
+        ids = [whole.ids[number] for number in numbers]
+        rows = whole if only is None else whole[numbers]
+        crops = stored_crops(collection, descriptors, ids) if collection.properties.get(CROPS) else None
         sizes = StoredSizes(blobs[FEATURES], numbers)
         matching = collection.properties.get(MATCHING)
         if not local:
-            return cls(ids, rows, sizes, matching=matching)
+            return cls(ids, rows, sizes, crops=crops, matching=matching)
         check_stored(blobs, numbers)
         return cls(
             ids,
@@ -131,6 +145,7 @@ class References:
             sizes,
             Stored(blobs[FEATURES], numbers, features_from_bytes),
             Stored(blobs[THUMBNAIL], numbers, thumbnail_from_bytes),
+            crops=crops,
             rows=row_count(blobs[FEATURES], numbers),
             numbers=blobs[FEATURES].references[numbers],
             matching=matching,
@@ -138,6 +153,21 @@ class References:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def rows_of(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Of each reference of these numbers [n] the row of the whole, and then those of its crops, float32 [n, 1 or 10, D]."""
+        whole = self.descriptors[numbers][:, None]
+        if self.crops is None:
+            return whole
+        count = len(CROP_LABELS)
+        crops = self.crops[(count * numbers[:, None] + np.arange(count)).reshape(-1)]
+        return np.concatenate([whole, crops.reshape(len(numbers), count, -1)], axis=1)
+
+    def without_crops(self) -> "References":
+        """The same ones, to be matched with by their whole pictures alone."""
+        found = copy(self)
+        found.crops = None
+        return found
 
     def number(self, name: str) -> int | None:
         """The row of an id, None where there is no such reference."""
@@ -172,19 +202,22 @@ def references_at(
     place: Place | Source | Collection,
     *,
     local: bool = True,
+    crops: bool | None = None,
     only: Container[str] | None = None,
     progress: Progress = lambda done, total, failed: None,
 ) -> References:
     """What is at a place: a collection, open or not, or a source of images; ``only`` those with these ids.
 
+    crops: of images, make them too; a collection has them or not, and a wish against that is an error.
     Raises: SourceError; CollectionError for a collection whose descriptors were made in another way; MatchError where local
     features are missing.
     """
     if isinstance(place, str | os.PathLike) and is_collection(Path(place)):
         with Collection.open(place) as collection:
-            return references_at(embedder, collection, local=local, only=only)
+            return references_at(embedder, collection, local=local, crops=crops, only=only)
     if isinstance(place, Collection):
         check_alike(place, embedder.dimension(OUTPUT), describe_run(embedder, "reference", OUTPUT))
+        check_crops(place.path, bool(place.properties.get(CROPS)), crops)
         return References.of_collection(place, local=local, only=only)
     source = place if isinstance(place, Source) else open_source(place)
-    return References.of(embedder, source, local=local, only=only, progress=progress)
+    return References.of(embedder, source, local=local, crops=bool(crops), only=only, progress=progress)

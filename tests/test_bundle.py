@@ -447,7 +447,9 @@ def test_what_is_fitted_for_matching_is_part_of_it(small: Path) -> None:
     write_bundle(replace(parts_of(whole), bank=whole.bank[:7]), small)
     assert Bundle(small).manifest.matching == whole.manifest.matching and Bundle(small).space == plain.space
     table = json.loads((small / "matching.json").read_text())
-    (small.parent / "other.json").write_text(json.dumps(table | {"penalties": {"whole": 0, "turn": 1, "region": 1}}))
+    (small.parent / "other.json").write_text(
+        json.dumps(table | {"penalties": {"whole": 0, "turn": 1, "region": 1, "crop": 1}})
+    )
     set_matching(small, {"constants": small.parent / "other.json"})
     assert Bundle(small).matching != plain.matching and Bundle(small).space == plain.space
     with pytest.raises(BundleError, match="not the constants of matching"):

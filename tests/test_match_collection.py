@@ -248,7 +248,7 @@ def test_other_constants_are_noticed(some: Path, tmp_path: Path) -> None:
     bundle = small_bundle(tmp_path / "small")
     Engine(bundle).add_source(some, tmp_path / "refs.ct")
     table = json.loads(Bundle().matching_file("constants")[0].read_text())
-    (tmp_path / "c.json").write_text(json.dumps(table | {"penalties": {"whole": 0, "turn": 1, "region": 1}}))
+    (tmp_path / "c.json").write_text(json.dumps(table | {"penalties": {"whole": 0, "turn": 1, "region": 1, "crop": 1}}))
     notes: list[str] = []
     Matcher(tmp_path / "refs.ct", engine=Engine(bundle), announce=notes.append)
     assert not [note for note in notes if "have changed" in note]

@@ -20,6 +20,7 @@ from copytrace.engine.match.verify import verify
 from copytrace.engine.match.views import TURNS, WHOLE_VIEW
 from copytrace.engine.pictures import Picture
 from copytrace.engine.read import open_source
+from copytrace.engine.references import References
 from copytrace.train.bundles.match_model import calibration_error, recalibrated
 from copytrace.train.bundles.matching import Trial, fit_constants
 from copytrace.train.bundles.matching_queries import scene_queries, training_queries
@@ -54,19 +55,25 @@ def test_misfit_is_in_pixels_of_the_coarser_picture_and_free_of_smooth_maps(scal
 def test_views_that_help_wrong_references_alone_carry_a_penalty() -> None:
     """References have one axis each; a query's whole view lies near its own, and turned views near any."""
     rng = np.random.default_rng(1)
-    references = np.eye(40, dtype=np.float32)
+    rows = np.eye(40, dtype=np.float32)
+    ids = [f"R{i}" for i in range(40)]
+    near_all = np.full((360, 40), 0.16, np.float32)  # crops that are as near to every query as to their own
+    references = References(ids, rows, [(9, 9)] * 40, crops=near_all)
     pictures = []
     for i in range(160):
         views = rng.normal(0, 0.2, (4, 40))
         views[0, i % 40] += 0.8 if i % 2 == 0 else 0.0
-        rows = (views / np.linalg.norm(views, axis=1, keepdims=True)).astype(np.float32)
-        pictures.append(Picture(f"Q{i}", (9, 9), (WHOLE_VIEW, *TURNS), rows))
-    ids = [f"R{i}" for i in range(40)]
+        views = (views / np.linalg.norm(views, axis=1, keepdims=True)).astype(np.float32)
+        pictures.append(Picture(f"Q{i}", (9, 9), (WHOLE_VIEW, *TURNS), views))
     truth = GroundTruth.of((f"Q{i}", ids[i % 40] if i % 2 == 0 else "") for i in range(160))
-    found = best_penalties(pictures, references, ids, truth)
-    assert found["whole"] == 0.0 and found["turn"] == max(GRID)
+    found = best_penalties(pictures, references, truth)
+    assert found["whole"] == 0.0 and found["turn"] == found["crop"] == max(GRID)
     helped = [replace(p, descriptors=np.concatenate([p.descriptors[1:], p.descriptors[:1]])) for p in pictures]
-    assert best_penalties(helped, references, ids, truth)["turn"] < max(GRID)  # now the last turn finds them
+    assert best_penalties(helped, references, truth)["turn"] < max(GRID)  # now the last turn finds them
+    references.crops = np.repeat(rows, 9, axis=0)
+    references.descriptors = near_all[:40]
+    found = best_penalties(pictures, references, truth)
+    assert found["crop"] < max(GRID)  # now the crops do
 
 
 def test_recalibration_orders_pairs_as_before_and_finds_their_odds() -> None:

@@ -146,15 +146,16 @@ def test_wrong_arguments(engine: Engine, folders: Path, tmp_path: Path) -> None:
 
 def test_constants_come_back_and_others_are_refused(tmp_path: Path) -> None:
     model = PairModel(tuple(map(float, range(len(RELATED)))), tuple(map(float, range(len(SAME)))))
-    constants = MatchConstants({"whole": 0.0, "turn": 0.1, "region": 0.2}, model, model)
+    constants = MatchConstants({"whole": 0.0, "turn": 0.1, "region": 0.2, "crop": 0.3}, model, model)
     constants.save(tmp_path / "matching.json")
     assert MatchConstants.load(tmp_path / "matching.json") == constants
     table = json.loads((tmp_path / "matching.json").read_text())
     for change in (
-        {"format": 2},
+        {"format": 1},
         {"penalties": {}},
         {"views": {}},
-        {"penalties": {"whole": 0, "turn": -1, "region": 0}},
+        {"penalties": {"whole": 0, "turn": 0, "region": 0}},
+        {"penalties": {"whole": 0, "turn": 0, "region": 0, "crop": -1}},
     ):
         (tmp_path / "bad.json").write_text(json.dumps({**table, **change}))
         with pytest.raises(MatchError, match=r"bad\.json: not the constants of matching"):

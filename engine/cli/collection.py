@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..alike import CROPS
 from ..api import Engine
 from ..bundle import DEFAULT_BUNDLE
 from ..collection import Collection, Reference, is_collection, read_metadata
@@ -15,8 +16,10 @@ from ..errors import CollectionError
 from ..exchange import export_descriptors, import_descriptors
 from ..gathering import Gathered
 from ..manifest import Precision
+from ..match.views import CROP_LABELS
 from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, describe_ignored
 from ..run import OnError
+from ..stored_crops import COST
 from . import keys, thresholds
 from .console import Interrupted, errors, print_result, progress_bar
 from .embed import first_few
@@ -57,6 +60,14 @@ def add(
             show_default=False,
         ),
     ] = None,
+    crops: Annotated[
+        bool | None,
+        typer.Option(
+            help=f"Keep the descriptors of nine crops of each, which match compares too: {COST}, 9,216 bytes at 256 numbers. "
+            "Fixed when the collection is made. Default: as the collection does; a new one keeps none.",
+            show_default=False,
+        ),
+    ] = None,
     replace: Replace = False,
     bundle: Annotated[
         Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)
@@ -85,6 +96,9 @@ def add(
     values = read_metadata(metadata) if metadata else {}
     chosen = precision or precision_of(collection)
     engine = Engine(bundle, precision=chosen, threads=threads, batch=batch_size, pixel_limit=pixel_limit)
+    if will_make_crops(collection, crops):
+        stored = 4 * engine.dimension * len(CROP_LABELS)
+        errors.print(f"with crops: {COST} for each reference, {stored:,} bytes")
     try:
         with progress_bar("adding") as progress:
             result = engine.add_source(
@@ -93,6 +107,7 @@ def add(
                 ids=ids,
                 metadata=values,
                 features=features,
+                crops=crops,
                 replace=replace,
                 on_error=on_error,
                 byte_limit=byte_limit,
@@ -173,7 +188,7 @@ def export_file(
     output: Annotated[Path, typer.Option("-o", "--output", help="The descriptor file (HDF5) to write.", parser=path)],
     as_json: AsJson = False,
 ) -> None:
-    """Write the references to a descriptor file, with sha256, size and metadata; other views and blobs stay behind."""
+    """Write the references to a descriptor file, with sha256, size, metadata and what match needs."""
     with Collection.open(collection) as opened:
         count = export_descriptors(opened, output)
     print_result({"output": str(output), "references": count}, f"{count} references: {output}", as_json)
@@ -220,6 +235,15 @@ def precision_of(folder: Path) -> Precision:
         return "int8"
     with Collection.open(folder) as opened:
         return "float32" if opened.attributes.get("precision") == "float32" else "int8"
+
+
+def will_make_crops(folder: Path, wanted: bool | None) -> bool:
+    """Whether crops are made of what is added, by the wish and by the collection that may be there."""
+    if not is_collection(folder):
+        return bool(wanted)
+    with Collection.open(folder) as opened:
+        kept = opened.properties.get(CROPS, bool(wanted) and not len(opened))
+    return bool(kept) and wanted is not False
 
 
 def _read_lines(file: Path) -> list[str]:

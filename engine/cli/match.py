@@ -26,6 +26,7 @@ from ..references import References, references_at
 from ..region_finders import FinderName, region_finder
 from ..score import read_pairs, write_pairs
 from ..store.atomic import replacing
+from ..stored_crops import COST
 from .collection import precision_of
 from .console import errors, print_result, progress_bar
 from .embed import SHOWN_FAILURES
@@ -45,6 +46,12 @@ Regions = Annotated[
     FinderName | None,
     typer.Option(
         help="Who finds pasted photographs: straight edges, the bundle's detector, or both. [default: what it has]"
+    ),
+]
+Crops = Annotated[
+    bool,
+    typer.Option(
+        "--crops", help=f"Compare nine crops of each reference too: {COST}. A collection has them or not, see its add."
     ),
 ]
 Bundle = Annotated[Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)]
@@ -81,6 +88,7 @@ def match(
     report: Report = None,
     candidates: Annotated[int, typer.Option(min=1, help="References looked at for every query.")] = CANDIDATES,
     regions: Regions = None,
+    crops: Crops = False,
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: PrecisionOption = None,
     ids: Ids = "stem",
@@ -101,7 +109,7 @@ def match(
     _check_outputs(outputs, source, place)
     region_finder(regions, engine.embedder.bundle, chosen)  # a bundle without a detector shows before a long run
     start = time.perf_counter()
-    found = _references(engine, place, local=mode != "views")
+    found = _references(engine, place, local=mode != "views", crops=crops)
     drawn, told = report is not None, errors.print
     matcher = Matcher(
         found,
@@ -127,6 +135,7 @@ def verify(
     evidence: Evidence = None,
     report: Report = None,
     regions: Regions = None,
+    crops: Crops = False,
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: PrecisionOption = None,
     ids: Ids = "stem",
@@ -143,7 +152,7 @@ def verify(
     region_finder(regions, engine.embedder.bundle, chosen)
     table = read_pairs(pairs)
     start = time.perf_counter()
-    found = _references(engine, place, local=True, only=set(table.references))
+    found = _references(engine, place, local=True, crops=crops, only=set(table.references))
     drawn = report is not None
     matcher = Matcher(found, "verify", engine=engine, finder=regions, pictures=drawn, announce=errors.print)
     wanted = zip(table.queries, table.references, strict=True)
@@ -167,9 +176,11 @@ def _check_outputs(outputs: Outputs, source: Source, references: Source | Path, 
         check_output(outputs.report, REPORT, inputs, others=others)
 
 
-def _references(engine: Engine, place: Source | Path, *, local: bool, only: set[str] | None = None) -> References:
+def _references(
+    engine: Engine, place: Source | Path, *, local: bool, crops: bool, only: set[str] | None = None
+) -> References:
     with progress_bar("references") as progress:
-        return references_at(engine.embedder, place, local=local, only=only, progress=progress)
+        return references_at(engine.embedder, place, local=local, crops=crops or None, only=only, progress=progress)
 
 
 def _report(matched: Iterator[Matched], references: References, outputs: Outputs, start: float, as_json: bool) -> None:

@@ -113,13 +113,13 @@ class OpenCollection:
             return self._snapshot(lambda snapshot: (snapshot.references(), snapshot.descriptors(WHOLE)))
 
     def with_blobs(self, kinds: Iterable[str]) -> tuple[Descriptors, dict[str, Blobs]]:
-        """The rows of the whole pictures and, in the same order, the blobs of these kinds, of one moment; none is read yet."""
+        """The rows of all views and the blobs of these kinds, both in the order of ids and of one moment; none is read yet."""
         wanted = list(kinds)
         with self._guard, reporting(self.path):
             return self._snapshot(lambda snapshot: snapshot.with_blobs(wanted))
 
     def everything(self, kinds: Iterable[str]) -> tuple[list[Reference], Descriptors, dict[str, Blobs]]:
-        """What ``contents`` and ``with_blobs`` give, of one moment."""
+        """All references, and what ``with_blobs`` gives, of one moment."""
         wanted = list(kinds)
         with self._guard, reporting(self.path):
             return self._snapshot(lambda snapshot: (snapshot.references(), *snapshot.with_blobs(wanted)))

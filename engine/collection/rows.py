@@ -1,7 +1,7 @@
 """Descriptor rows, memory-mapped, in the order of ids; every row is compared with its checksum whenever it is read."""
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,18 @@ class Descriptors:
                 f"{self.path}: the descriptor of {name!r} is damaged ({len(wrong)} here); see collection check"
             )
         return block
+
+    def of_views(self, views: Container[str]) -> "Descriptors":
+        """The rows of these views alone, in the same order."""
+        return self.only(np.flatnonzero([view in views for view in self.views]))
+
+    def only(self, which: NDArray[np.int64]) -> "Descriptors":
+        """The rows of these numbers, not read yet."""
+        if np.array_equal(which, np.arange(len(self))):
+            return self
+        ids, views = ([names[row] for row in which.tolist()] for names in (self.ids, self.views))
+        places, checksums = self._places[which], self._checksums[which]
+        return Descriptors(self.path, self.shape[1], self._tables, ids, views, places, checksums)
 
     def blocks(self, size: int = BLOCK_ROWS) -> Iterator[tuple[list[str], Float32]]:
         """(ids, rows) one block after the other."""

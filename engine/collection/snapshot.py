@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import CollectionError
 from .blobs import Blobs, bytes_of, in_order_of_references
 from .catalogue import Catalogue
-from .records import WHOLE, BlobRecord, Reference
+from .records import BlobRecord, Reference
 from .rows import Descriptors, as_rows
 from .segments import DESCRIPTORS, SegmentFiles
 
@@ -55,18 +55,18 @@ class Snapshot:
         return Descriptors(self.path, self._dimension, self.tables, ids, views, table, sums)
 
     def with_blobs(self, kinds: Iterable[str]) -> tuple[Descriptors, dict[str, Blobs]]:
-        """The rows of the whole pictures, and all blobs of these kinds in the same order."""
-        descriptors = self.descriptors(WHOLE)
-        records = [(record.number, record.blob_kinds()) for record in self._catalogue.records()]
+        """The rows of all views, and all blobs of these kinds; both in the order of ids."""
+        records = [(record.number, record.id, record.blob_kinds()) for record in self._catalogue.records()]
+        ids = [name for _, name, _ in records]
         found = {}
         for kind in kinds:
-            table = in_order_of_references(self._catalogue.blob_table(kind), [number for number, _ in records])
-            lost = np.flatnonzero((table[:, 0] < 0) & np.array([kind in there for _, there in records], bool))
+            table = in_order_of_references(self._catalogue.blob_table(kind), [number for number, _, _ in records])
+            lost = np.flatnonzero((table[:, 0] < 0) & np.array([kind in there for _, _, there in records], bool))
             if len(lost):
-                name = descriptors.ids[lost[0]]
+                name = ids[lost[0]]
                 raise CollectionError(f"{self.path}: its catalogue is damaged: {name!r} has lost its {kind}")
-            found[kind] = Blobs(self.path, kind, descriptors.ids, table, self.maps)
-        return descriptors, found
+            found[kind] = Blobs(self.path, kind, ids, table, self.maps)
+        return self.descriptors(None), found
 
     def blobs(self, kind: str, ids: Iterable[str] | None) -> list[tuple[str, BlobRecord | None, NDArray[np.uint8]]]:
         """(id, record, the bytes as they lie there) of each reference."""

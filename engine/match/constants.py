@@ -2,8 +2,9 @@
 
 ::
 
-    format      1
-    penalties   {"whole": 0, "turn": ..., "region": ...}    taken from the similarity of a view for its kind
+    format      2
+    penalties   {"whole": 0, "turn": ..., "region": ..., "crop": ...}    taken from the similarity of a view for its kind:
+                turns and regions are views of queries, crops of references
     views       weights of the probability from similarity alone
     verify      weights of the probability after the second look
 """
@@ -18,8 +19,8 @@ from ..errors import MatchError
 from ..strict_json import numbers, read_object
 from .probability import PairModel
 
-FORMAT = 1
-KINDS = ("whole", "turn", "region")
+FORMAT = 2
+KINDS = ("whole", "turn", "region", "crop")
 
 
 @dataclass(frozen=True, slots=True)

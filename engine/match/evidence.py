@@ -27,10 +27,10 @@ class Evidence:
     """One pair. Places are (x, y) in pixels of the original pictures, the centre of the upper left pixel is (0, 0).
 
     query_size, reference_size: (width, height); (0, 0) where that of the reference is not known. view: the name of the view of
-    the query that was matched. variant: which edit was assumed, in lower case. query_points, reference_points: the agreeing
-    matches, in the same order. inliers: how many of them count, those at different places. transform: rows of the affine map
-    reference -> query, empty without one. query_region, reference_region: corners of what each picture shows of the other,
-    empty where that is nothing.
+    the query that was matched; reference_view: that of the reference, the whole or a crop. variant: which edit was assumed, in
+    lower case. query_points, reference_points: the agreeing matches, in the same order. inliers: how many of them count, those
+    at different places. transform: rows of the affine map reference -> query, empty without one. query_region,
+    reference_region: corners of what each picture shows of the other, empty where that is nothing.
     scores: figures by name, such as "global", "correlation" and "probability".
     query_image, reference_image: small JPEGs in base64, or empty; only for drawing.
     """
@@ -40,6 +40,7 @@ class Evidence:
     query_size: Size
     reference_size: Size
     view: str = "whole"
+    reference_view: str = "whole"
     variant: str = "as_is"
     inliers: int = 0
     query_points: tuple[Point, ...] = ()
@@ -78,6 +79,7 @@ def make_evidence(
     *,
     scores: Mapping[str, float],
     view: str = "whole",
+    reference_view: str = "whole",
     view_map: NDArray[np.float64] = IDENTITY,
     view_size: Size | None = None,
     images: tuple[str, str] = ("", ""),
@@ -98,6 +100,7 @@ def make_evidence(
         size,
         reference_size,
         view=view,
+        reference_view=reference_view,
         variant=found.variant.name.lower(),
         inliers=found.inliers,
         query_points=_rounded(_mapped(view_map, points)),
@@ -160,7 +163,7 @@ def _rounded(points: Any) -> tuple[Point, ...]:
 
 def _checked(table: dict[str, Any]) -> Evidence:
     """A table from elsewhere as Evidence, every field of its type. Raises ValueError, TypeError and KeyError."""
-    for name in ("query_id", "reference_id", "view", "variant", "query_image", "reference_image"):
+    for name in ("query_id", "reference_id", "view", "reference_view", "variant", "query_image", "reference_image"):
         if not isinstance(table.get(name, ""), str):
             raise ValueError(f"{name} must be text")
     if table.get("variant", "as_is").upper() not in Variant.__members__:

@@ -2,7 +2,7 @@
 
 ======================  ====================================================================
 query                   the whole, the three quarter turns, and up to three regions found
-reference               the whole
+reference               the whole and, where a collection keeps them, nine crops
 ======================  ====================================================================
 """
 
@@ -17,6 +17,12 @@ from .regions import MOST_REGIONS, Box, RegionFinder, find_regions
 Pixels = NDArray[np.uint8]
 WHOLE = "whole"
 _ROTATIONS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
+_CROPS = 3  # in each direction
+_CROP_SHARE = 0.6  # of each side
+CROP_LABELS = tuple(f"crop-{number}" for number in range(1, _CROPS * _CROPS + 1))
+"""Row by row, from the upper left; also what a collection calls their rows."""
+REFERENCE_VIEWS = (WHOLE, *CROP_LABELS)
+"""All that a reference can have, in the order of its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +35,9 @@ class View:
 
     @property
     def kind(self) -> str:
-        """ "whole", "turn" or "region"."""
+        """ "whole", "turn", "region" or "crop"."""
         if self.box is not None:
-            return "region"
+            return "crop" if self.label in CROP_LABELS else "region"
         return "turn" if self.quarters else WHOLE
 
     def cut(self, pixels: Pixels) -> Pixels:
@@ -57,3 +63,14 @@ def query_views(
         *(TURNS if turns else ()),
         *(View(f"region {number}", region.box) for number, region in enumerate(found, 1)),
     ]
+
+
+def reference_crops(width: int, height: int) -> list[View]:
+    """The nine crops of a reference of this size: windows of 0.6 of each side, in three rows from edge to edge."""
+    sides = [max(1, round(_CROP_SHARE * side)) for side in (width, height)]
+    lefts, tops = (
+        [round(place * (whole - side) / (_CROPS - 1)) for place in range(_CROPS)]
+        for whole, side in zip((width, height), sides, strict=True)
+    )
+    boxes = (Box(left, top, left + sides[0], top + sides[1]) for top in tops for left in lefts)
+    return [View(label, box) for label, box in zip(CROP_LABELS, boxes, strict=True)]

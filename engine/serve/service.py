@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from fastapi import Request
 
-from ..alike import FEATURES, MATCHING, OUTPUT, open_collection
+from ..alike import CROPS, FEATURES, MATCHING, OUTPUT, open_collection
 from ..api import Engine
 from ..collection import Collection, Keys, Reviews, StoredThresholds, is_collection
-from ..errors import ServiceError
+from ..errors import CollectionError, ServiceError
 from ..manifest import Precision
 from ..match.constants import MatchConstants
 from ..pictures import Looks
@@ -69,9 +69,14 @@ class Service:
             path,
             embedder.dimension(OUTPUT),
             attributes,
-            properties={FEATURES: True, MATCHING: matching},
+            properties={FEATURES: True, CROPS: False, MATCHING: matching},
             auto_compact=False,
         )
+        if collection.properties.get(CROPS):
+            collection.close()
+            raise CollectionError(
+                f"{path}: keeps crops of references, which only match compares; serve one without them"
+            )
         if collection.properties.get(MATCHING) != matching:
             collection.set_properties(**{MATCHING: matching})
         self.keeps_features = bool(collection.properties.get(FEATURES, False))

@@ -62,9 +62,11 @@ def _write_blobs(dataset: h5py.Dataset, version: int, parts: Iterable[Sequence[b
     dataset.attrs["version"] = version
     start = 0
     for part in parts:
-        values = np.empty(len(part), object)
-        values[:] = [np.frombuffer(data, np.uint8) for data in part]
-        dataset[start : start + len(part)] = values
+        values = [np.frombuffer(data, np.uint8) for data in part]
+        if len({len(value) for value in values}) == 1:
+            dataset[start : start + len(part)] = np.stack(values)  # h5py takes these for a table, and wants it as one
+        else:
+            dataset[start : start + len(part)] = np.array(values, object)
         start += len(part)
 
 

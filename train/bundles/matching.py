@@ -3,7 +3,8 @@
 Queries are made of photographs and matched with REFERENCES, see ``matching_queries``. None of OTHERS is among these. SCENES are
 several photographs of each of some scenes, none a copy of another: the hardest pairs that are no copies.
 
-First the penalty of each kind of view, by micro-AP of the best view; then the models of a pair, on all pairs looked at.
+First the penalty of each kind of view, by micro-AP of the best view; then the models of a pair, on all pairs looked at, by
+whole references.
 """
 
 import argparse
@@ -40,19 +41,26 @@ class Trial:
         images = [Image(query.id, lambda data=query.jpeg: data) for query in queries]  # type: ignore[misc]
         stream = picture_stream(engine.embedder, images, Looks.of_queries(engine.embedder, local=True))
         pictures = [picture for picture in stream if isinstance(picture, Picture)]
-        return cls(References.of(engine.embedder, source), pictures, {query.id: query.reference for query in queries})
+        return cls(
+            References.of(engine.embedder, source, crops=True),
+            pictures,
+            {query.id: query.reference for query in queries},
+        )
 
 
 def fit_constants(trial: Trial, scenes: Trial, engine: Engine) -> tuple[MatchConstants, float]:
     """The constants, and the calibration error of ``verify`` on every second picture's pairs by a fit on the others."""
     attacked = [picture for picture in trial.pictures if is_attacked(picture.id)]
     truth = GroundTruth.of((picture.id, trial.right[picture.id]) for picture in attacked)
-    penalties = best_penalties(attacked, trial.references.descriptors, trial.references.ids, truth)
+    penalties = best_penalties(attacked, trial.references, truth)
     plain = MatchConstants(penalties, NOTHING, NOTHING)
     shots = KnownPairs.of(
-        Matcher(scenes.references, "full", engine=engine, constants=plain), scenes.pictures, scenes.right, SCENE_COUNT
+        Matcher(scenes.references.without_crops(), "full", engine=engine, constants=plain),
+        scenes.pictures,
+        scenes.right,
+        SCENE_COUNT,
     )
-    matcher = Matcher(trial.references, "full", engine=engine, constants=plain)
+    matcher = Matcher(trial.references.without_crops(), "full", engine=engine, constants=plain)
     some, others = (KnownPairs.of(matcher, trial.pictures[i::2], trial.right) for i in (0, 1))
     tried = others[others.attacked]
     error = calibration_error(fit_verify(some, shots).predict(tried.pairs), tried.labels)
