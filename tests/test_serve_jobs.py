@@ -8,6 +8,11 @@ import numpy as np
 import pytest
 from services import Running, photo, running
 
+from copytrace.engine import Collection, CollectionError
+from copytrace.engine.collection.found_duplicates import FoundDuplicates
+from copytrace.engine.serve import duplicates
+from copytrace.engine.serve.live import LiveReferences
+
 from bundle_files import small_bundle
 
 
@@ -143,3 +148,44 @@ def test_duplicates_within_the_collection(tmp_path: Path, bundle: Path) -> None:
         assert pairs_of(own, job["id"]) == kept
         own.service.jobs._found.save("new", [], keep=[usual["id"]])
         assert pairs_of(own, job["id"]) == []  # goes when its job is kept no more
+
+
+def test_duplicates_are_bounded_and_damage_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "MOST_PAIRS", 6)
+    monkeypatch.setattr(duplicates, "_ROWS", 4)
+    ids = [f"r{i:02d}" for i in range(12)]
+    rows = np.arange(12, dtype=np.float32)[:, None] ** 1.5 * np.ones((1, 4), np.float32)
+    with Collection.create(tmp_path / "refs.ct", 4) as collection, Collection.open(tmp_path / "refs.ct") as reader:
+        collection.add(ids, rows)
+        live = LiveReferences(collection, reader)
+        live.load()
+        gone = reader.find(["r02"])["r02"].number
+        live.index.remove(["r02"])  # deleted after it was listed
+        found = duplicates.duplicate_pairs(live, 1e200, lambda done: True)
+        distances = [distance for _, _, distance in found]
+        assert len(found) == 6 and distances == sorted(distances) and all(gone not in pair[:2] for pair in found)
+        assert distances[0] == 2.0  # of r00 and r01, in four columns
+        steps: list[int] = []
+        duplicates.duplicate_pairs(live, 1.0, lambda done: steps.append(done) or done < 8)
+        assert steps == [0, 4, 8]
+        with FoundDuplicates(tmp_path / "refs.ct") as kept:
+            kept.save("job", found, keep=())
+            assert [pair.distance for pair in kept.page("job")] == distances
+            kept._catalogue.connection.execute("UPDATE duplicate SET distance = 0")
+            with pytest.raises(CollectionError, match="damaged"):
+                kept.page("job")
+
+
+def test_an_unforeseen_failure_ends_one_job_alone(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        with monkeypatch.context() as patch:
+            patch.setattr("copytrace.engine.serve.jobs.duplicate_pairs", fail)
+            failed = ended(own, own.client.post("/v1/jobs", json={"kind": "duplicates"}).json()["id"])
+        assert failed["status"] == "failed" and "traceback" in failed["error"]
+        assert own.client.get(f"/v1/jobs/{failed['id']}/duplicates").status_code == 409
+        assert ended(own, own.client.post("/v1/jobs", json={"kind": "duplicates"}).json()["id"])["status"] == "finished"

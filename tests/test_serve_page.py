@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from copytrace.engine import Collection
 from copytrace.engine.collection import Keys, Role
 from copytrace.engine.serve import sessions
 from copytrace.engine.serve.routes.page import FOLDER
+from copytrace.engine.serve.today import Today
 
 from bundle_files import small_bundle
 
@@ -145,6 +147,18 @@ def test_the_numbers_of_the_day(tmp_path: Path) -> None:
             "waiting": 0,
             "references": 1,
         }
+
+
+def test_a_day_ends_at_midnight() -> None:
+    today = Today()
+    today.count("added", 3)
+    since, numbers = today.numbers()
+    assert (
+        numbers["added"] == 3 and numbers["deleted"] == 0 and since == today._started.isoformat(timespec="milliseconds")
+    )
+    today._day, today._started = today._day - timedelta(1), today._started - timedelta(1)
+    since, numbers = today.numbers()
+    assert numbers["added"] == 0 and since.endswith("T00:00:00.000+00:00")
 
 
 def test_files_and_thumbnails(tmp_path: Path) -> None:

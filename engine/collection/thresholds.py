@@ -51,17 +51,24 @@ class StoredThresholds(OpenCatalogue):
     def __init__(self, path: PathLike) -> None:
         super().__init__(path)
         self._version = -1
-        self._known = self.current()
+        self._known = Thresholds()
+        self.current()
 
     def current(self) -> Thresholds:
-        """As they are now. Raises: CollectionError for what is damaged."""
-        with self._guard:
-            version = self.version()
-            if version != self._version:
-                with self._reading():
-                    self._known = Thresholds.of(self._catalogue.properties(PROPERTY))
-                self._version = version
-            return self._known
+        """As they are now; those before while they are being set, for which nobody waits.
+
+        Raises: CollectionError for what is damaged.
+        """
+        if self._guard.acquire(blocking=False):
+            try:
+                version = self.version()
+                if version != self._version:
+                    with self._reading():
+                        self._known = Thresholds.of(self._catalogue.properties(PROPERTY))
+                    self._version = version
+            finally:
+                self._guard.release()
+        return self._known
 
     def set(self, values: Thresholds, who: str) -> None:
         """Raises: CollectionError when they cannot be, or nothing can be written."""
