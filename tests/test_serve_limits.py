@@ -287,6 +287,33 @@ def test_hostile_ids_and_metadata_come_back_as_they_were(tmp_path: Path, bundle:
         assert {item["status"] for item in deleted} == {"deleted"}
 
 
+def test_a_batch_begins_at_once_or_gathers_beside_another() -> None:
+    """What comes one after the other while a batch is under way is computed together, soon and before that one ends."""
+
+    def compute(tasks: Sequence[int]) -> list[int]:
+        assert 0 not in tasks or go.wait(20)
+        return list(tasks)
+
+    async def run() -> None:
+        sizes: list[int] = []
+        batcher: Batcher[int, int] = Batcher(compute, most=50, batch=8, slots=2, observe=sizes.append)
+        first = batcher.submit([0])
+        await asyncio.sleep(0)
+        assert sizes == [1]
+        others = [future for i in range(1, 6) for future in batcher.submit([i])]
+        await asyncio.gather(*others)
+        assert sizes == [1, 5] and not first[0].done()
+        full = batcher.submit(range(11, 19))
+        await asyncio.sleep(0)
+        assert sizes == [1, 5, 8]
+        go.set()
+        await asyncio.gather(*first, *full)
+        await batcher.close()
+
+    go = threading.Event()
+    asyncio.run(run())
+
+
 def test_a_batcher_keeps_order_and_survives_errors() -> None:
     """Whatever comes together; an error of a batch is that of its tasks alone."""
 

@@ -1,7 +1,8 @@
 """Images of many requests computed together: a queue bounded in images, and a few batches under way at a time.
 
-A batch begins as soon as one may, with all that waits by then: at rest an image waits for nothing, and under load batches fill
-while others are computed.
+At rest a batch begins at once, and an image waits for nothing. Beside another one a batch begins when it is full, or some
+milliseconds after its first image came: images that come together, as those do whose clients were all answered by the batch
+before, are computed together.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Generic, TypeVar
+
+GATHER_SECONDS = 0.004
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -45,7 +48,8 @@ class Batcher(Generic[Task, Result]):
         self._compute = compute
         self._most = most
         self._batch = batch
-        self._free = slots
+        self._slots = self._free = slots
+        self._timer: asyncio.TimerHandle | None = None
         self._observe = observe
         self._queue: deque[_Waiting[Task, Result]] = deque()
         self._waiting = 0
@@ -93,6 +97,11 @@ class Batcher(Generic[Task, Result]):
 
     def _begin(self) -> None:
         while self._free and self._queue:
+            if self._free < self._slots and len(self._queue) < self._batch:
+                left = self._queue[0].since + GATHER_SECONDS - perf_counter()
+                if left > 0:
+                    self._gather(left)
+                    return
             some = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
             self._waiting -= len(some)
             some = [one for one in some if not one.future.cancelled()]  # their callbacks have not been called yet
@@ -102,6 +111,15 @@ class Batcher(Generic[Task, Result]):
             running = asyncio.get_running_loop().create_task(self._run(some))
             self._running.add(running)
             running.add_done_callback(self._running.discard)
+
+    def _gather(self, seconds: float) -> None:
+        """Look again after a while."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._gathered)
+
+    def _gathered(self) -> None:
+        self._timer = None
+        self._begin()
 
     async def _run(self, some: list[_Waiting[Task, Result]]) -> None:
         begun = perf_counter()
