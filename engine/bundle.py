@@ -145,6 +145,8 @@ class Bundle:
             raise BundleError(f"{path}: not a projection: {_line(error)}") from None
         if not (parts[2] > 0).all():
             raise BundleError(f"{path}: not a projection: eigenvalues must be greater than 0")
+        if not parts[1].any(axis=1).all():
+            raise BundleError(f"{path}: not a projection: a row of components is zero")
         return Projection(*parts)
 
     def _read_bank(self) -> Float32:

@@ -33,7 +33,8 @@ NetworkRole = Literal["descriptor", "detector"]
 FileName = Annotated[str, Field(pattern=r"^[^./\\:\x00-\x1f\x7f][^/\\:\x00-\x1f\x7f]*$", max_length=200)]
 """A file directly in the bundle's folder."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=200)]
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$", max_length=200)]
+"""One line, without what moves a terminal's cursor or turns the direction of writing."""
 Size = Annotated[int, Field(ge=1, le=8192)]
 Length = Annotated[int, Field(ge=1, le=1_000_000)]
 Batch = Annotated[int, Field(ge=1, le=4096)]
