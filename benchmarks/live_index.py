@@ -5,6 +5,7 @@ disk each time, while clients search. Now and then answers are compared with bru
 """
 
 import argparse
+import hashlib
 import tempfile
 import time
 from collections.abc import Sequence
@@ -136,12 +137,12 @@ def changed(live: LiveReferences, changes: int, clients: int) -> list[Ratio]:
         for number in range(changes // PART):
             ids = [f"new{number * PART + i:07d}" for i in range(PART)]
             rows = unit_rows(rng, PART, live.index.dimension)
-            live.add(
-                [Newcomer(n, "0" * 64, 0, r, None, {}) for n, r in zip(ids, rows, strict=True)], "x", replace=False
-            )
+            digests = [hashlib.sha256(name.encode()).hexdigest() for name in ids]
+            new = [Newcomer(n, d, 0, row, None, {}) for n, d, row in zip(ids, digests, rows, strict=True)]
+            live.add(new, "benchmark", replace=False)
             mirror.add(ids, rows)
             gone = doomed[number * PART : (number + 1) * PART]
-            live.remove(gone, "x")
+            live.remove(gone, "benchmark")
             mirror.remove(gone)
             if (number + 1) % max(1, changes // PART // CHECKS) == 0:
                 live.compact()

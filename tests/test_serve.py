@@ -203,6 +203,13 @@ def _computed(own: Running) -> str:
     return next(line for line in own.client.get("/metrics").text.splitlines() if "copytrace_batch_images_sum" in line)
 
 
+def test_one_image_under_many_ids_does_not_make_answers_long(tmp_path: Path, bundle: Path) -> None:
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        own.add(*(("x", photo(1)) for _ in range(40)), data={"ids": json.dumps([f"copy {i}" for i in range(40)])})
+        (one,) = own.add(("one", photo(1)))["items"]
+        assert one["status"] == "added" and 9 <= len(one["same_as"]) <= 10
+
+
 def test_list_patch_and_delete(tmp_path: Path, bundle: Path) -> None:
     with running(tmp_path / "refs.ct", bundle=bundle) as own:
         ids = [f"id {i}/ä%2F?#{i}" for i in range(5)]

@@ -169,9 +169,9 @@ class Catalogue:
             for row in self._connection.execute(f"{_RECORD} WHERE {where} ORDER BY id LIMIT ?", values)
         ]
 
-    def same_bytes(self, sha256: str) -> list[str]:
-        """The ids of references whose bytes have this sha256."""
-        found = self._connection.execute(f"{_RECORD} WHERE sha256 = ? ORDER BY id", (sha256,))
+    def same_bytes(self, sha256: str, most: int) -> list[str]:
+        """The first ids, ``most`` of them, of references whose bytes have this sha256."""
+        found = self._connection.execute(f"{_RECORD} WHERE sha256 = ? ORDER BY id LIMIT ?", (sha256, most))
         return [self._record(row).id for row in found]
 
     def find(self, ids: Iterable[str]) -> Iterator[Record]:

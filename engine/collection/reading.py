@@ -91,10 +91,10 @@ class OpenCollection:
             record = self._catalogue.numbered(number) if 0 <= number < 1 << 63 else None
         return None if record is None else record.reference()
 
-    def same_bytes(self, sha256: Iterable[str]) -> dict[str, list[str]]:
-        """The ids of references whose bytes have these sha256 (hexadecimal), where there are any."""
+    def same_bytes(self, sha256: Iterable[str], most: int = 10) -> dict[str, list[str]]:
+        """The ids, at most so many of each, of references whose bytes have these sha256 (hexadecimal), where there are any."""
         with self._guard, reporting(self.path), self._catalogue.reading():
-            found = {one: self._catalogue.same_bytes(one) for one in dict.fromkeys(sha256)}
+            found = {one: self._catalogue.same_bytes(one, most) for one in dict.fromkeys(sha256)}
         return {one: ids for one, ids in found.items() if ids}
 
     def audit(self, after: int = 0, limit: int = -1) -> list[AuditEntry]:

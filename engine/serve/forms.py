@@ -49,7 +49,7 @@ class AddedImage(BaseModel):
     status: Literal["added", "replaced", "unchanged", "error"]
     error: str | None = None
     damaged: str | None = None
-    same_as: list[str] = Field(default=[], description="Other references with the same bytes.")
+    same_as: list[str] = Field(default=[], description="Other references with the same bytes, ten at most.")
 
 
 class AddAnswer(BaseModel):

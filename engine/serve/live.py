@@ -43,7 +43,7 @@ class Outcome:
     status: Literal["added", "replaced", "unchanged", "error"]
     error: str | None = None
     same_as: tuple[str, ...] = ()
-    """Other references with the same bytes."""
+    """Other references with the same bytes, some of them where there are many."""
 
 
 class LiveReferences:
