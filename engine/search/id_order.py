@@ -154,10 +154,10 @@ class IdOrder:
         """The numbers between which a newcomer at a place of a run belongs."""
         run = self._runs[number]
         before = run.numbers[place - 1] if place else self._runs[number - 1].numbers[-1] if number else None
-        if place < len(run.numbers):
-            after = run.numbers[place]
-        else:
-            after = self._runs[number + 1].numbers[0] if number + 1 < len(self._runs) else None
+        following = (
+            run if place < len(run.numbers) else self._runs[number + 1] if number + 1 < len(self._runs) else None
+        )
+        after = None if following is None else following.numbers[place if following is run else 0]
         if before is None:
             before = -2 * _GAP if after is None else after - 2 * _GAP
         return before, before + 2 * _GAP if after is None else after
