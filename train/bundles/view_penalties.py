@@ -1,6 +1,6 @@
 """The penalty of each kind of view, by micro-AP of the best view on pictures whose references are known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -31,7 +31,7 @@ def best_penalties(pictures: Sequence[Picture], references: References, truth: G
     """
     assert references.crops is not None
     ids = references.ids
-    rows = [_view_scores(picture, references.descriptors) for picture in pictures]
+    rows = list(_view_scores(pictures, references.descriptors[:]))
 
     def by_whole(penalties: tuple[float, ...]) -> list[Scores]:
         return [_best(row, penalties) for row in rows]
@@ -40,9 +40,7 @@ def best_penalties(pictures: Sequence[Picture], references: References, truth: G
     of_queries = _largest_good(candidates, [_quality(pictures, by_whole(v), ids, truth) for v in candidates])
     whole = by_whole(of_queries)
     shape = (len(references), len(CROP_LABELS))
-    crops = [
-        _best(_view_scores(picture, references.crops), of_queries).reshape(shape).max(axis=1) for picture in pictures
-    ]
+    crops = [_best(row, of_queries).reshape(shape).max(axis=1) for row in _view_scores(pictures, references.crops[:])]
 
     def with_crops(penalty: float) -> list[Scores]:
         return [np.maximum(a, b - penalty) for a, b in zip(whole, crops, strict=True)]
@@ -79,9 +77,13 @@ def _best(rows: Scores, penalties: Sequence[float]) -> Scores:
     return (rows - np.array(penalties)[:, None]).max(axis=0)
 
 
-def _view_scores(picture: Picture, descriptors: NDArray[np.float32]) -> Scores:
-    """The best -(squared distance) of each kind of view of a query, float64 [3, N]; -1e9 where there is none of the kind."""
-    q, r = picture.descriptors.astype(np.float64), descriptors.astype(np.float64)
-    scores = 2.0 * (q @ r.T) - np.square(q).sum(axis=1)[:, None] - np.square(r).sum(axis=1)
-    kinds = np.array([view.kind for view in picture.views])
-    return np.stack([scores[kinds == kind].max(axis=0, initial=_NONE_OF_KIND) for kind in _OF_QUERIES])
+def _view_scores(pictures: Sequence[Picture], descriptors: NDArray[np.float32]) -> Iterator[Scores]:
+    """Of each query the best -(squared distance) of each kind of its views, float64 [3, N]; -1e9 where there is none of the
+    kind."""
+    r = descriptors.astype(np.float64)
+    lengths = np.square(r).sum(axis=1)
+    for picture in pictures:
+        q = picture.descriptors.astype(np.float64)
+        scores = 2.0 * (q @ r.T) - np.square(q).sum(axis=1)[:, None] - lengths
+        kinds = np.array([view.kind for view in picture.views])
+        yield np.stack([scores[kinds == kind].max(axis=0, initial=_NONE_OF_KIND) for kind in _OF_QUERIES])
