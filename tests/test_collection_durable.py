@@ -282,7 +282,7 @@ def test_a_flipped_byte_is_found_and_never_served(tmp_path: Path) -> None:
                 file.unlink()
         (path / name).write_bytes(whole)
     assert found["descriptors-000001.segment"] > 350 and found["blobs-000002.segment"] > 350
-    assert found["catalogue.sqlite"] > 60
+    assert found["catalogue.sqlite"] > 40  # most of its bytes are free room
     assert _everything(path) == expected
 
 
