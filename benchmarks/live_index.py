@@ -128,7 +128,7 @@ def changed(live: LiveReferences, changes: int, clients: int) -> list[Ratio]:
     rng = np.random.default_rng(2)
     queries = unit_rows(rng, 64, live.index.dimension)
     mirror = Mirror(live)
-    at_rest = during(live, queries, clients, lambda: time.sleep(20))
+    at_rest = during(live, queries, clients, lambda: time.sleep(10))
     wrong = 0
 
     def change() -> None:

@@ -127,10 +127,11 @@ def overload(answers: Answers, peak: float) -> Ratio:
         + (f"{np.median(refused):.1f} ms (p99 {np.percentile(refused, 99):.1f})" if len(refused) else "no time")
         + (f"; others: {sorted(others)}" if others else "")
     )
-    # Those that were accepted last are answered after the load has ended.
-    begun = float(answers.begun.max())
-    done = float(np.count_nonzero((answers.status == 200) & (answers.begun + answers.seconds <= begun)))
-    return Ratio("goodput at twice the peak / peak", [done / begun / peak], 0.9)
+    # In the second half of the load, when the queue has filled.
+    end = float(answers.begun.max())
+    ended = answers.begun[answers.status == 200] + answers.good
+    done = float(np.count_nonzero((ended > end / 2) & (ended <= end)))
+    return Ratio("goodput at twice the peak / peak", [done / (end / 2) / peak], 0.9)
 
 
 def line(share: float, answers: Answers) -> str:
