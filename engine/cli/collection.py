@@ -14,15 +14,13 @@ from ..collection import Collection, Reference, is_collection, read_metadata
 from ..embedder import Damaged
 from ..errors import CollectionError
 from ..exchange import export_descriptors, import_descriptors
-from ..gathering import Gathered
 from ..manifest import Precision
 from ..match.views import CROP_LABELS
-from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, describe_ignored
+from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule
 from ..run import OnError
 from ..stored_crops import COST
-from . import keys, thresholds
+from . import added, keys, thresholds
 from .console import Interrupted, errors, print_result, progress_bar
-from .embed import first_few
 from .options import path
 
 app = typer.Typer(help="Keep references in one folder: add, remove, list, check, export, import, backup, compact.")
@@ -119,11 +117,11 @@ def add(
     if result.unused_metadata:
         first, count = result.unused_metadata[0], len(result.unused_metadata)
         errors.print(f"warning: metadata of {count} ids that are no image of {source}, the first is {first!r}")
-    shown = _as_dict(result, collection)
+    shown = added.as_dict(result, collection)
     nothing = len(result.failed) == result.images
     if nothing:
         shown["error"] = f"none of the {result.images} images could be used"
-    print_result(shown, _as_text(result, collection), as_json)
+    print_result(shown, added.as_text(result, collection), as_json)
     if nothing:
         errors.print(f"error: {shown['error']}")
         raise typer.Exit(1)
@@ -259,25 +257,3 @@ def _line(reference: Reference) -> str:
     size = "" if reference.size is None else f"{reference.size:,} bytes"
     metadata = json.dumps(reference.metadata, ensure_ascii=False) if reference.metadata else ""
     return "  ".join(part for part in (name, size, metadata) if part)
-
-
-def _as_dict(result: Gathered, collection: Path) -> dict[str, object]:
-    return {
-        "collection": str(collection),
-        **asdict(result),
-        "seconds": round(result.seconds, 3),
-        "stage_seconds": {stage: round(seconds, 3) for stage, seconds in result.stage_seconds.items()},
-    }
-
-
-def _as_text(result: Gathered, collection: Path) -> str:
-    failed = {bad.id for bad in result.failed}
-    kept = [BadImage(bad.id, f"damaged: {bad.reason}") for bad in result.damaged if bad.id not in failed]
-    lines = [*first_few(result.failed, "with --json"), *first_few(kept, "with --json")]
-    if result.ignored:
-        lines.append(describe_ignored(result.ignored))
-    lines.append(
-        f"{result.images} images: {result.added} added, {result.replaced} replaced, {result.unchanged} there already, "
-        f"{len(result.failed)} failed, {len(result.damaged)} damaged, in {result.seconds:.1f} s: {collection}"
-    )
-    return "\n".join(lines)

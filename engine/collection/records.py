@@ -6,7 +6,7 @@ record says about places has no part in its seal, since the checksums of the row
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 WHOLE = "whole"
@@ -18,7 +18,8 @@ class Reference:
     """One reference as a user sees it.
 
     ``sha256`` (hexadecimal) and ``size`` are of the image's bytes, None where they are not known. ``views`` name its rows,
-    ``blobs`` the kinds of what else is kept of it. ``number``: which the collection gives to no other reference, ever.
+    ``blobs`` the kinds of what else is kept of it. ``number``: which the collection gives to no other reference, ever; it says
+    when a reference was added, not what it is, so that equal references may differ in it.
     """
 
     id: str
@@ -27,7 +28,7 @@ class Reference:
     metadata: dict[str, Any]
     views: tuple[str, ...]
     blobs: tuple[str, ...]
-    number: int
+    number: int = field(compare=False)
 
 
 class Record(NamedTuple):
