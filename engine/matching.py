@@ -50,7 +50,7 @@ T = TypeVar("T")
 Mode = Literal["views", "verify", "full"]
 CANDIDATES = 10
 VOTED = 3
-_GROUP = 32  # queries searched at a time: the search reads all references once for them
+_GROUP = 64  # queries searched at a time: the search reads all references, and their checksums, once for them
 
 
 class Matcher:
