@@ -1,13 +1,21 @@
 """What several test files share: where the photographs are, and a small source to embed."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 PHOTOS = ROOT / "engine" / "photos"
+
+settings.register_profile(
+    "same", derandomize=True
+)  # the same cases every time, so that a failure belongs to what was changed
+settings.register_profile("new")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from copytrace.engine import GroundTruth, ScoredPairs, ScoreError, read_pairs, read_truth
@@ -230,6 +230,7 @@ JUNK = st.one_of(
 
 @pytest.mark.parametrize("kind", READERS)
 @given(data=JUNK)
+@example(data=b'classname,"\x01\nq"\n\x01')  # a header with a line break
 @settings(max_examples=300, deadline=None)
 def test_readers_refuse_what_they_cannot_read(kind: str, data: bytes) -> None:
     """A ScoreError, or a table without headers, odd scores and empty ids in it; nothing else."""

@@ -146,7 +146,8 @@ class Table:
         if row[0].startswith("#") and (len(row) != width or row[0] == "#" or row[0][1].isspace()):
             raise ScoreError("a comment? They may only stand above the header")
         if len(row) != width:
-            expected = ", ".join(self.header or [column.name for column in self.columns])
+            names = self.header or [column.name for column in self.columns]
+            expected = ", ".join(name if name.isprintable() else repr(name) for name in names)
             raise ScoreError(
                 f"{_columns(row)}, expected {width} with {DELIMITERS[delimiter]}s between them: {expected}"
             )

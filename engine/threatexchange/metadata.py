@@ -4,6 +4,7 @@ Nothing is run and nothing imported that the JSON names: a dataclass is one that
 fields without its own code.
 """
 
+import json
 import sys
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -28,9 +29,11 @@ def to_json(value: object) -> Any:
         return {"dict": [[to_json(key), to_json(item)] for key, item in value.items()]}  # type: ignore[attr-defined]
     if kind is list:
         return [to_json(item) for item in value]  # type: ignore[attr-defined]
-    for name, container in (("tuple", tuple), ("set", set), ("frozenset", frozenset)):
-        if kind is container:
-            return {name: [to_json(item) for item in value]}  # type: ignore[attr-defined]
+    if kind is tuple:
+        return {"tuple": [to_json(item) for item in value]}  # type: ignore[attr-defined]
+    for name, container in (("set", set), ("frozenset", frozenset)):
+        if kind is container:  # equal sets come in different orders
+            return {name: sorted((to_json(item) for item in value), key=json.dumps)}  # type: ignore[attr-defined]
     raise SignalError(
         f"an index keeps JSON values and ThreatExchange's metadata, not {kind.__module__}.{kind.__qualname__}"
     )
