@@ -29,7 +29,7 @@ def hdf5_file(name: str, *datasets: str) -> Kind:
 
     def recognises(path: Path) -> bool:
         try:
-            with h5py.File(path, "r") as file:
+            with h5py.File(path, "r", locking=False) as file:
                 return all(isinstance(file.get(dataset), h5py.Dataset) for dataset in datasets)
         except Exception:  # HDF5 raises whatever it comes across in a damaged file
             return False

@@ -22,7 +22,7 @@ def open_hdf5(path: Path) -> h5py.File:
             raise StoreError(f"{path}: is not a regular file")
         try:
             check_sum(path)  # before HDF5 sees it, which a damaged file may keep busy for ever
-            return h5py.File(path, "r")
+            return h5py.File(path, "r", locking=False)  # it is replaced whole, and locked for a moment yet
         except FileNotFoundError:
             raise StoreError(f"{path}: no such file") from None
         except OSError as error:
