@@ -1,5 +1,6 @@
 """No output destroys anything: not what the same command reads, no file of another kind, no temporary file of somebody else."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -241,6 +242,14 @@ def test_many_writers_of_one_file(tmp_path: Path) -> None:
         thread.join()
     data = path.read_bytes()
     assert not errors and len(data) == 5000 and len(set(data)) == 1 and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_its_writer_still_holds_locked_is_read_and_replaced(files: Path) -> None:
+    with (files / "q.h5").open("r+b") as file, (files / "s.h5").open("r+b") as old:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(old, fcntl.LOCK_EX)
+        command = [COPYTRACE, "submission", "q.h5", "r.h5", "-o", "s.h5", "--json"]
+        assert subprocess.run(command, cwd=files, capture_output=True).returncode == 0
 
 
 def test_two_searches_and_submissions_at_once(files: Path) -> None:

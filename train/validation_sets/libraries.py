@@ -3,7 +3,6 @@
 import os
 from types import ModuleType
 
-from copytrace.engine import MissingExtraError
 from copytrace.engine.errors import optional_module
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for newer versions of itself otherwise
@@ -11,9 +10,4 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network fo
 
 def library(name: str) -> ModuleType:
     """Import it, or say what is missing. Raises: MissingExtraError."""
-    try:
-        return optional_module(name, "validation")
-    except MissingExtraError:
-        raise
-    except ImportError as error:  # such as AugLy's libmagic, which is no Python package
-        raise MissingExtraError(f"{name} cannot be imported: {error}") from error
+    return optional_module(name, "validation")
