@@ -165,15 +165,19 @@ def allow(role: Role) -> Callable[[Request], Awaitable[Caller]]:
     """A dependency of routes that need a role; gives the caller."""
 
     async def check(request: Request) -> Caller:
-        access: Access = request.app.state.service.access
-        try:
-            caller = access.check(request, role)
-        except (sqlite3.Error, CollectionError):
-            raise RequestError(503, "storage", "the keys cannot be read", {"Retry-After": "1"}) from None
+        caller = authorised(request.app.state.service.access, request, role)
         _check_parameters(request)
         return caller
 
     return check
+
+
+def authorised(access: Access, request: Request, role: Role) -> Caller:
+    """The caller, who may do this. Raises: RequestError, also where it cannot be known."""
+    try:
+        return access.check(request, role)
+    except (sqlite3.Error, CollectionError):
+        raise RequestError(503, "storage", "the keys cannot be read", {"Retry-After": "1"}) from None
 
 
 def _check_parameters(request: Request) -> None:

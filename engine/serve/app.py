@@ -14,6 +14,7 @@ from . import failure
 from .forms import ErrorAnswer
 from .hma import router as hma
 from .routes import embedding, jobs, matching, page, references, reviews, status
+from .routes.quick import QuickMatch
 from .service import Service
 from .small_bodies import SmallBodies
 
@@ -48,6 +49,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     failure.install(app)
+    app.router.routes.append(QuickMatch(service))  # before the route that it stands for
     for part in (matching, references, embedding, jobs, reviews):
         app.include_router(part.router, responses=_ERRORS)
     app.include_router(hma)

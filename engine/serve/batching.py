@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Generic, TypeVar
 
-GATHER_SECONDS = 0.004
+GATHER_SECONDS = 0.008
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -138,29 +138,28 @@ class Service:
         except QueueFullError:
             self.metrics.rejected.labels("queue").inc()
             raise self.queue_full() from None
-        gone = asyncio.ensure_future(_disconnected(request))
         everything = asyncio.gather(*futures)
-        everything.add_done_callback(_retrieve)
+        gone = asyncio.ensure_future(_cancel_when_gone(request, everything))
         try:
-            await asyncio.wait(
-                (everything, gone), timeout=self.settings.request_seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-            if everything.done():
-                results = everything.result()
-                seconds = {"queue": max(waited for _, waited in results)}
-                for one, _ in results:
-                    assert one.seconds is not None
-                    seconds |= {stage: max(value, seconds.get(stage, 0.0)) for stage, value in one.seconds.items()}
-                self.metrics.observe_stages(seconds)
-                return Results([one for one, _ in results], seconds)
-            if gone.done():
-                self.metrics.rejected.labels("gone").inc()
-                raise ClientGoneError
+            async with asyncio.timeout(self.settings.request_seconds):
+                found = await everything
+        except TimeoutError:
             self.metrics.rejected.labels("time").inc()
-            raise busy("the request took too long", RETRY_SECONDS)
+            raise busy("the request took too long", RETRY_SECONDS) from None
+        except asyncio.CancelledError:
+            if not gone.done():
+                raise
+            self.metrics.rejected.labels("gone").inc()
+            raise ClientGoneError from None
         finally:
             gone.cancel()
             everything.cancel()  # and with it all that has not begun
+        seconds = {"queue": max(waited for _, waited in found)}
+        for one, _ in found:
+            assert one.seconds is not None
+            seconds |= {stage: max(value, seconds.get(stage, 0.0)) for stage, value in one.seconds.items()}
+        self.metrics.observe_stages(seconds)
+        return Results([one for one, _ in found], seconds)
 
     def _observe(self, change: Change, ids: Sequence[str]) -> None:
         """Called with every change of references."""
@@ -236,16 +235,11 @@ class Service:
         )
 
 
-def _retrieve(future: "asyncio.Future[Any]") -> None:
-    """Look at what became of a future that is given up, which would be logged as an oversight otherwise."""
-    if not future.cancelled():
-        future.exception()
-
-
-async def _disconnected(request: Request) -> None:
-    """Returns when the client has gone."""
+async def _cancel_when_gone(request: Request, work: "asyncio.Future[Any]") -> None:
+    """Give the work up when the client has gone."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    work.cancel()
 
 
 def _precision_of(path: Path) -> Precision:

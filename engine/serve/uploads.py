@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -10,19 +10,15 @@ from time import perf_counter
 from typing import Any
 
 from fastapi import Request
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect
 
 from .failure import RequestError, busy
+from .multipart import MultipartError, Part, parts_of
 from .settings import Settings
 
 IMAGES = "images"
 RAW_TYPES = ("image/", "application/octet-stream")
 MAX_FIELD_BYTES = 4 << 20
 DRAIN_SECONDS = 2.0
-TAIL_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,80 +69,66 @@ class Uploads:
             self.under_way -= body.size
 
     async def _received(self, request: Request, body: "_Body", part: str, fields: tuple[str, ...]) -> Upload:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        header = request.headers.get("content-type", "")
+        kind = header.partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
-            return await self._multipart(request, body, part, fields)
+            return self._upload(header, await body.read(), part, fields)
         if kind.startswith(RAW_TYPES):
-            return Upload([UploadedImage("", b"".join([chunk async for chunk in body.chunks()]))])
+            return Upload([UploadedImage("", await body.read())])
         raise RequestError(
             415, "media_type", f"send multipart/form-data with parts named {part}, or one image as image/*"
         )
 
-    async def _multipart(self, request: Request, body: "_Body", part: str, fields: tuple[str, ...]) -> Upload:
+    def _upload(self, header: str, body: bytes, part: str, fields: tuple[str, ...]) -> Upload:
+        """Raises: RequestError."""
         most = self._settings.request_images
-        parser = _InMemory(
-            request.headers,
-            body.chunks(),
-            max_files=self._settings.queue_images,
-            max_fields=16,
-            max_part_size=MAX_FIELD_BYTES,
-        )
         try:
-            form = await parser.parse()
-        except MultiPartException as error:
-            raise RequestError(400, "multipart", error.message) from None
-        if parser.boundary not in body.tail:
-            raise RequestError(400, "multipart", "the body is cut off")
-        upload = await _sorted(form, part, fields)
+            upload = _sorted(parts_of(header, body), part, fields, most)
+        except MultipartError as error:
+            raise RequestError(400, "multipart", str(error)) from None
         if len(upload.images) > most:
-            raise RequestError(413, "images", f"{len(upload.images)} images, and a request has at most {most}")
+            raise RequestError(413, "images", f"more than {most} images, and a request has no more")
         return upload
 
 
-class _InMemory(MultiPartParser):
-    spool_max_size = 1 << 40  # never to the disk, which may be full
-
-    @property
-    def boundary(self) -> bytes:
-        """What a whole body ends with; the parser itself takes one that was cut off at any place."""
-        _, parameters = parse_options_header(self.headers["content-type"])
-        return b"--" + parameters[b"boundary"] + b"--"
-
-
 class _Body:
-    """The chunks of a body, counted as they come."""
+    """A body, counted as it comes."""
 
     def __init__(self, uploads: Uploads, request: Request, most: int) -> None:
         self._uploads = uploads
-        self._request = request
+        self._receive = request.receive
         self._most = most
         self.size = 0
-        self.tail = b""
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
+    async def read(self) -> bytes:
         """Raises: RequestError for a body that is too large, or when too much is under way."""
-        stream = self._request.stream()
-        try:
-            async for chunk in stream:
-                if self.size + len(chunk) > self._most:
-                    await self._drain(stream)
-                    raise RequestError(413, "body", f"the body has more than {self._most} bytes")
-                if self._uploads.under_way + len(chunk) > self._uploads._settings.upload_bytes:
-                    raise busy("too many bytes are under way; try again", 1.0)
-                self.size += len(chunk)
-                self._uploads.under_way += len(chunk)
-                self.tail = (self.tail + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
-                yield chunk
-        except ClientDisconnect:
-            raise ClientGoneError from None
+        chunks: list[bytes] = []
+        more = True
+        while more:
+            chunk, more = await self._next()
+            if self.size + len(chunk) > self._most:
+                await self._drain(more)
+                raise RequestError(413, "body", f"the body has more than {self._most} bytes")
+            if self._uploads.under_way + len(chunk) > self._uploads._settings.upload_bytes:
+                raise busy("too many bytes are under way; try again", 1.0)
+            self.size += len(chunk)
+            self._uploads.under_way += len(chunk)
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def _drain(self, stream: AsyncIterator[bytes]) -> None:
+    async def _next(self) -> tuple[bytes, bool]:
+        """The next chunk, and whether more follow. Raises: ClientGoneError."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def _drain(self, more: bool) -> None:
         """Take in and forget some of the rest: a client that is still writing would not see the answer."""
         end, left = perf_counter() + DRAIN_SECONDS, 4 * self._most
-        async for chunk in stream:
+        while more and left >= 0 and perf_counter() <= end:
+            chunk, more = await self._next()
             left -= len(chunk)
-            if left < 0 or perf_counter() > end:
-                return
 
 
 class ClientGoneError(RequestError):
@@ -156,21 +138,26 @@ class ClientGoneError(RequestError):
         super().__init__(499, "gone", "the client has gone")
 
 
-async def _sorted(form: FormData, part: str, fields: tuple[str, ...]) -> Upload:
-    """Raises: RequestError for fields that are not known, and for images that are no files."""
+def _sorted(parts: Iterable[Part], part: str, fields: tuple[str, ...], most: int) -> Upload:
+    """One image more than ``most`` at most. Raises: RequestError for fields that are not known, and for images that are no
+    files; MultipartError."""
     images: list[UploadedImage] = []
     texts: dict[str, str] = {}
-    for name, value in form.multi_items():
-        if name == part and isinstance(value, UploadFile):
-            images.append(UploadedImage(value.filename or "", await value.read()))
-        elif name == part:
+    for one in parts:
+        if one.name == part and one.filename is not None:
+            images.append(UploadedImage(one.filename, one.data))
+            if len(images) > most:
+                break
+        elif one.name == part:
             raise RequestError(422, "images", f"parts named {part} must be files: give them a filename")
-        elif name not in fields or isinstance(value, UploadFile):
-            raise RequestError(422, "field", f"the form has a part {name!r}; it may have {part}{_listed(fields)}")
-        elif name in texts:
-            raise RequestError(422, "field", f"the form has two parts named {name}")
+        elif one.name not in fields or one.filename is not None:
+            raise RequestError(422, "field", f"the form has a part {one.name!r}; it may have {part}{_listed(fields)}")
+        elif one.name in texts:
+            raise RequestError(422, "field", f"the form has two parts named {one.name}")
+        elif len(one.data) > MAX_FIELD_BYTES:
+            raise RequestError(413, "field", f"{one.name} has more than {MAX_FIELD_BYTES} bytes")
         else:
-            texts[name] = value
+            texts[one.name] = one.text
     if not images:
         raise RequestError(422, "images", f"no images: send parts named {part}, each with a filename")
     return Upload(images, texts)

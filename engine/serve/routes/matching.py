@@ -37,6 +37,11 @@ async def match(
     evidence: Annotated[bool, Query(description="Tell what speaks for each match.")] = False,
 ) -> MatchAnswer:
     """The references that images are most likely copies of, the likeliest first. A bad image is its own item's error."""
+    return await answer(request, service, k, verify, evidence)
+
+
+async def answer(request: Request, service: Service, k: int, verify: Verify | None, evidence: bool) -> MatchAnswer:
+    """The same for a caller that may ask. Raises: RequestError."""
     begun = perf_counter()
     service.check_room()
     chosen: Verify = verify or ("candidates" if service.keeps_features else "none")
