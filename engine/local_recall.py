@@ -1,6 +1,7 @@
 """Joins references and votes: an index of their local features, which follows a collection without being built anew."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,14 @@ from .pipeline import chunks_of
 from .references import References
 
 _ADDED = 1024  # references whose features are added at a time
+
+
+class Recall(Protocol):
+    """Who tells what local features vote for."""
+
+    def most_voted(self, queries: Sequence[LocalFeatures], count: int) -> list[list[int]]:
+        """For each query the rows of the ``count`` references with the most votes, best first."""
+        ...
 
 
 class LocalRecall:

@@ -22,7 +22,7 @@ from .api import Engine
 from .candidates import nearest_references, similarities
 from .collection import Collection
 from .errors import BadImageError, MatchError
-from .local_recall import LocalRecall
+from .local_recall import LocalRecall, Recall
 from .match.aligned import NOTHING, align
 from .match.constants import MatchConstants
 from .match.misfit import misfit
@@ -62,6 +62,7 @@ class Matcher:
     crops: compare crops of references that are images; a collection has them or not, and another wish is an error.
     pictures: put small ones into the evidence, for drawing. announce: is told the size of an index before it is built, and what
     may make answers others than they were (default: the log).
+    recall: whose votes ``full`` goes by (default: those of an index of the references' local features, made here).
     rule: "copytrace", or a published one, which leaves mode, voted, turns and regions unused.
     Raises: SourceError, CollectionError, BundleError, MatchError, MissingExtraError.
     """
@@ -81,6 +82,7 @@ class Matcher:
         crops: bool | None = None,
         pictures: bool = False,
         constants: MatchConstants | None = None,
+        recall: Recall | None = None,
         progress: Progress = lambda done, total, failed: None,
         announce: Callable[[str], None] = log.info,
     ) -> None:
@@ -112,9 +114,11 @@ class Matcher:
         self._pictures = pictures
         self._candidates = candidates
         self._voted = voted
-        self.recall = self._local_recall(announce) if convention or (mode == "full" and voted) else None
+        self.recall: Recall | None = recall
+        if recall is None and (convention or (mode == "full" and voted)):
+            self.recall = self._local_recall(announce)
         self._published: PublishedMatcher | None = None
-        if convention is not None and self.recall is not None:
+        if convention is not None and isinstance(self.recall, LocalRecall):
             self._published = PublishedMatcher(self.recall, convention)
 
     def update(self, collection: Collection) -> None:
@@ -123,7 +127,7 @@ class Matcher:
         Not while another thread matches. Raises: CollectionError; MatchError where local features are missing.
         """
         references = references_at(self._embedder, collection, local=self._local)
-        if self.recall is not None:
+        if isinstance(self.recall, LocalRecall):
             self.recall.update(references)
         self.references = references
 

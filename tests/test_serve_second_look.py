@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,10 @@ import pytest
 from services import Running, photo, running
 
 from copytrace.engine import Collection, Engine, Matcher
+from copytrace.engine.local_recall import LocalRecall
+from copytrace.engine.match import recall
 from copytrace.engine.match.evidence import Evidence
+from copytrace.engine.references import References
 from copytrace.engine.search import Index
 
 from bundle_files import small_bundle
@@ -145,3 +148,63 @@ def test_rows_of_an_index() -> None:
     assert np.array_equal(index.rows([f"r{i}" for i in kept[::-1]]), rows[kept[::-1]])
     with pytest.raises(KeyError):
         index.rows(["r0"])
+
+
+@pytest.mark.parametrize(("flat_rows", "builds"), [(recall.FLAT_ROWS, 1), (700, 2)])
+def test_votes_follow_what_comes_and_goes(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, flat_rows: int, builds: int
+) -> None:
+    """After every change they are those of an index made anew, without all references being read again."""
+    monkeypatch.setattr(recall, "FLAT_ROWS", flat_rows)
+    of_collection, built = References.of_collection, list[int]()
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        live, votes = own.service.references, own.service._second_look.votes
+        made = own.service.compute_now([own.service.as_reference(photo(i)) for i in (3, 7, 30)])
+        queries = [one.picture.features for one in made if one.picture is not None and one.picture.features is not None]
+
+        def counted(collection: Collection) -> References:
+            built.append(len(collection))
+            return of_collection(collection)
+
+        def anew() -> list[list[str]]:
+            if not len(live):
+                return [[] for _ in queries]
+            found = of_collection(live.reader)
+            fresh = LocalRecall(found, votes._quantisers, print, 1)
+            return [[found.ids[row] for row in rows] for rows in fresh.most_voted(queries, 3)]
+
+        def replace(**images: int) -> None:
+            own.add(*((f"{name}.jpg", photo(i)) for name, i in images.items()), params={"replace": "true"})
+
+        monkeypatch.setattr(References, "of_collection", counted)
+        assert votes.most_voted(queries, 3) == [[], [], []]
+        steps: list[Callable[[], object]] = [
+            lambda: own.add(*((f"{i}.jpg", photo(i)) for i in range(8))),
+            lambda: own.client.delete("/v1/references/3"),
+            lambda: replace(**{"7": 30, "new": 3}),
+            lambda: [own.client.delete("/v1/references/0"), replace(**{"0": 7, "00": 7})],
+            lambda: own.client.patch("/v1/references/1", json={"metadata": {"a": 1}}),
+            live.compact,
+            lambda: own.client.post("/v1/references/delete", json={"ids": [*map(str, range(8)), "00", "new"]}),
+            lambda: replace(last=30),
+        ]
+        for step in steps:
+            step()
+            assert votes.most_voted(queries, 3) == anew()
+        assert votes.most_voted(queries, 3)[2] == ["last"] and len(built) == builds
+
+
+def test_damage_that_votes_meet_is_said_again_and_again(tmp_path: Path, bundle: Path) -> None:
+    """A reference whose features cannot be read is not left out of the votes."""
+    with running(tmp_path / "refs.ct", bundle=bundle) as own:
+        own.add(("one.jpg", photo(1)))
+        assert own.match(("q", photo(1)), verify="full")[0]["matches"]
+        own.add(("two.jpg", photo(2)))
+        (segment,) = own.service.path.glob("blobs-*")
+        whole = segment.read_bytes()
+        segment.write_bytes(whole[:-1000] + bytes(255 - byte for byte in whole[-1000:]))
+        for _ in range(2):
+            (item,) = own.match(("q", photo(1)), verify="full")
+            assert "of 'two' are damaged" in item["error"]
+        segment.write_bytes(whole)
+        assert own.match(("q", photo(2)), verify="full")[0]["matches"][0]["id"] == "two"

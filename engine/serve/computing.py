@@ -133,7 +133,7 @@ class Computing:
 
     def _verify(self, tasks: Sequence[Wanted], found: dict[int, Computed]) -> None:
         """What cannot be verified has the reason; it is never answered from less."""
-        for votes, look in ((False, self._second_look.match), (True, self._second_look.match_all)):
+        for votes in (False, True):
             pictures = {
                 place: one.picture
                 for place, one in found.items()
@@ -142,7 +142,7 @@ class Computing:
             if not pictures:
                 continue
             try:
-                matched = look(list(pictures.values()))
+                matched = self._second_look.match(list(pictures.values()), votes=votes)
             except CopytraceError as error:
                 for place in pictures:
                     found[place] = replace(found[place], reason=f"cannot be verified: {error}")

@@ -58,8 +58,6 @@ class LiveReferences:
         self.reader = reader
         self.index = Index(collection.dimension, threads=threads)
         self.last_change = 0.0
-        self.version = 0
-        """Another number after every change of references."""
         self.observe: Callable[[Change, Sequence[str]], object] = lambda change, ids: None
         """Told of every change that was made, before the next one can be."""
         self._changing = Lock()
@@ -129,7 +127,7 @@ class LiveReferences:
                 with self.collection.noting(who, "delete", {"ids": list(there)}):
                     self.collection.remove(there)
                 self.index.remove(list(there))
-                self._changed()
+                self.last_change = time()
                 self.observe("deleted", list(there))
             return {name: name in there for name in wanted}
 
@@ -164,13 +162,9 @@ class LiveReferences:
                 ids, rows, sha256=digests, sizes=sizes, metadata=metadata, blobs=_by_kind(new), replace=True
             )
         self.index.add(ids, rows, replace=True)
-        self._changed()
+        self.last_change = time()
         self.observe("added", what["added"])
         self.observe("replaced", what["replaced"])
-
-    def _changed(self) -> None:
-        self.last_change = time()
-        self.version += 1
 
 
 def _by_kind(new: Sequence[Newcomer]) -> dict[str, list[Blob | None]]:

@@ -1,26 +1,39 @@
 """The second look at the candidates of a batch: what ``copytrace match`` answers, on references that come and go.
 
 The nearest of every view of every query are found in the index. Among these few references the matcher finds for each query the
-same candidates as among all, since those are in it and all others are further away.
+same candidates as among all, since those are in it and all others are further away. Votes are counted in an index of all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 
 from ..api import Engine
 from ..errors import CollectionError, MatchError
 from ..match.constants import MatchConstants
+from ..match.features import LocalFeatures
+from ..match.recall import Quantisers
 from ..match.stored import FEATURES, THUMBNAIL, features_from_bytes, thumbnail_from_bytes
 from ..matches import Match, weigh
-from ..matching import CANDIDATES, Matcher
+from ..matching import CANDIDATES, VOTED, Matcher
 from ..pictures import Picture
 from ..references import References
 from ..stored_looks import KINDS
 from .live import LiveReferences
+from .votes import Votes
 
 _TRIES = 5  # references may be deleted while they are read
+
+
+class Recalled(NamedTuple):
+    """Numbers of the references that were voted for, query by query as they will be asked for."""
+
+    numbers: Iterator[list[int]]
+
+    def most_voted(self, queries: Sequence[LocalFeatures], count: int) -> list[list[int]]:
+        return [next(self.numbers) for _ in queries]
 
 
 class SecondLook:
@@ -30,39 +43,32 @@ class SecondLook:
         self._engine = engine
         self._references = references
         self._constants = constants
-        self._whole: Matcher | None = None  # with the votes' index of all references, made when it is first asked for
-        self._version = -1
-        self._lock = Lock()
+        quantisers = Quantisers.load(engine.bundle.matching_file("quantisers")[0])
+        self.votes = Votes(references, quantisers, engine.embedder.workers)
+        self._voting = Lock()
 
-    def match_all(self, pictures: Sequence[Picture]) -> list[list[Match]]:
-        """The same with the references that most local features vote for among the candidates; one batch at a time.
+    def match(self, pictures: Sequence[Picture], *, votes: bool = False) -> list[list[Match]]:
+        """The matches of each query, the likeliest first. votes: the references that most local features vote for are among the
+        candidates.
 
         Raises: CollectionError, MatchError for what cannot be read.
         """
-        with self._lock:
-            if not len(self._references):
-                return [[] for _ in pictures]
-            return self._weighed(self._follow(), pictures)
-
-    def _follow(self) -> Matcher:
-        """The matcher of all references as they are now."""
-        version = self._references.version
-        if self._whole is None:
-            self._whole = Matcher(self._references.reader, "full", engine=self._engine, constants=self._constants)
-        elif version != self._version:
-            self._whole.update(self._references.reader)
-        self._version = version
-        return self._whole
-
-    def match(self, pictures: Sequence[Picture]) -> list[list[Match]]:
-        """The matches of each query, the likeliest first. Raises: CollectionError, MatchError for what cannot be read."""
         views = np.concatenate([picture.descriptors for picture in pictures])
-        near = sorted(set(self._references.index.nearest(views, CANDIDATES).references))
-        references = self._read(near)
+        voted = self._voted(pictures) if votes else [[] for one in pictures if one.features is not None]
+        near = self._references.index.nearest(views, CANDIDATES).references
+        references = self._read(sorted({*near, *(name for names in voted for name in names)}))
         if references is None:
             return [[] for _ in pictures]
-        matcher = Matcher(references, "verify", engine=self._engine, constants=self._constants)
+        numbers = [[n for name in names if (n := references.number(name)) is not None] for names in voted]
+        matcher = Matcher(
+            references, "full", engine=self._engine, constants=self._constants, recall=Recalled(iter(numbers))
+        )
         return self._weighed(matcher, pictures)
+
+    def _voted(self, pictures: Sequence[Picture]) -> list[list[str]]:
+        """For each query that has local features."""
+        with self._voting:
+            return self.votes.most_voted([one.features for one in pictures if one.features is not None], VOTED)
 
     def _weighed(self, matcher: Matcher, pictures: Sequence[Picture]) -> list[list[Match]]:
         model = self._constants.verify

@@ -90,7 +90,7 @@ class Service:
         self.uploads = Uploads(settings)
         self.metrics = Metrics()
         self.today = Today()
-        second_look = SecondLook(self.engine, self.references, self.constants)
+        self._second_look = second_look = SecondLook(self.engine, self.references, self.constants)
         self.references.observe = self._observe
         self._computing = Computing(embedder, self.references, second_look, self.reviewing.rejected)
         self.batcher: Batcher[Wanted, Computed] = Batcher(
@@ -164,6 +164,7 @@ class Service:
     def _observe(self, change: Change, ids: Sequence[str]) -> None:
         """Called with every change of references."""
         self.today.count(change, len(ids))
+        self._second_look.votes.note(ids)
         if change != "added":
             self.reviewing.rejected.forget(ids)
 
