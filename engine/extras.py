@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 BROUGHT = {
     "cpu": ("onnxruntime", "faiss"),
-    "gpu": ("onnxruntime", "faiss", "tensorrt", "nvidia", "cuda"),
+    "gpu": ("onnxruntime", "faiss", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "nvidia", "cuda"),
     "pandas": ("pandas",),
     "parquet": ("pyarrow",),
     "heif": ("pillow_heif",),

@@ -60,6 +60,10 @@ def test_rows_lie_in_the_same_memory() -> None:
     part = array.rows(2, 5)
     assert (part.address, part.shape, part.owner) == (4096 + 24, (3, 4, 3), array.owner)
     assert array.rows(5, 5).nbytes == 0
+    assert (array[2:].address, array[2:].shape) == (part.address, part.shape)
+    assert array[-1:9].address == 4096 + 48 and len(array[4:2]) == 0
+    with pytest.raises(IndexError, match="step of 2"):
+        array[::2]
     for start, stop in ((-1, 2), (3, 2), (0, 6)):
         with pytest.raises(IndexError, match="of 5"):
             array.rows(start, stop)

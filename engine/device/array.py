@@ -85,6 +85,13 @@ class DeviceArray:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __getitem__(self, rows: slice) -> "DeviceArray":
+        """Rows of it, in the same memory, as numpy gives them: ``array[2:5]``. Raises: IndexError for steps other than 1."""
+        start, stop, step = rows.indices(len(self))
+        if step != 1:
+            raise IndexError(f"rows of an array on a card lie side by side: no step of {step}")
+        return self.rows(start, max(start, stop))
+
     def rows(self, start: int, stop: int) -> "DeviceArray":
         """Rows of it, in the same memory. Raises: IndexError where there are none such."""
         if not 0 <= start <= stop <= len(self):
