@@ -10,7 +10,7 @@ demo: $(VENV)/run.stamp
 	$(BIN)/copytrace demo
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
 
 # The service killed 50 times under load; some minutes. `make test` has a short form of it.
 test-kills: $(VENV)/dev.stamp

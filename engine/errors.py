@@ -9,6 +9,8 @@
     ├── BadImageError              an image could not be read, or was damaged, and skipping was not allowed
     ├── BundleError                a bundle is incomplete, changed or of a newer format
     │   └── PrecisionError         a bundle has no network of this precision; a ValueError too
+    ├── DeviceError                a graphics card, its driver or its libraries cannot be used
+    │   └── DeviceMemoryError      its memory does not suffice
     ├── StoreError                 a descriptor file or submission cannot be read or written
     │   ├── ResumeError            an unfinished run does not belong to this command
     │   └── CollectionError        a collection cannot be opened, read or changed
@@ -56,6 +58,14 @@ class BundleError(CopytraceError):
 
 class PrecisionError(BundleError, ValueError):
     """A bundle has no network of this precision."""
+
+
+class DeviceError(CopytraceError):
+    """A graphics card, its driver or its libraries cannot be used."""
+
+
+class DeviceMemoryError(DeviceError):
+    """The memory of a graphics card does not suffice."""
 
 
 class StoreError(CopytraceError):

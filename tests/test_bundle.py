@@ -138,7 +138,9 @@ def put(manifest: Any, path: tuple[Any, ...], value: Any) -> None:
         manifest[last] = value
 
 
-@pytest.mark.parametrize(("path", "value", "word"), WRONG, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("path", "value", "word"), WRONG, ids=lambda value: "removed" if value is REMOVED else str(value)[:40]
+)
 def test_manifests_that_say_what_cannot_be(small: Path, path: tuple[Any, ...], value: Any, word: str) -> None:
     change(small, lambda manifest: put(manifest, path, value))
     refused(small, word)

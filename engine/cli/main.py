@@ -17,7 +17,7 @@ import typer
 from ..errors import CopytraceError, MissingExtraError
 from ..extras import extras_for, import_problem
 from ..store.atomic import reason
-from . import client, collection, convert, dedup, demo, embed, match, merge, score, search, serve, submission
+from . import bench, client, collection, convert, dedup, demo, embed, match, merge, score, search, serve, submission
 from .console import Interrupted, errors, print_result
 from .plugins import add_verbs
 
@@ -47,6 +47,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(collection.app, name="collection", no_args_is_help=True)
+app.add_typer(bench.app, name="bench", no_args_is_help=True)
 app.add_typer(client.app, name="client", no_args_is_help=True)
 add_verbs(app)  # what training and export add; the engine does not import them
 

@@ -1,7 +1,19 @@
 """Pixels to raw embeddings, behind one small protocol."""
 
-from .network import Network
+from .batched import BatchedNetwork
+from .network import Network, NetworkOnCard, Pixels
+from .on_card import Building, Runtime
 from .open import Device, open_network
 from .ort import OrtNetwork
 
-__all__ = ["Device", "Network", "OrtNetwork", "open_network"]
+__all__ = [
+    "BatchedNetwork",
+    "Building",
+    "Device",
+    "Network",
+    "NetworkOnCard",
+    "OrtNetwork",
+    "Pixels",
+    "Runtime",
+    "open_network",
+]

@@ -1,28 +1,52 @@
-"""Which runtime computes a network."""
+"""Which runtime computes a network, and where."""
 
+import logging
 from typing import Literal
 
-from ..errors import BundleError, CopytraceError
+from ..errors import BundleError, DeviceError, MissingExtraError
 from ..manifest import NetworkFile
 from .network import Network
+from .on_card import Building, Runtime, open_on_card
 from .ort import OrtNetwork
+
+log = logging.getLogger(__name__)
 
 Device = Literal["auto", "cpu", "cuda"]
 
 
-def open_network(file: NetworkFile, device: Device = "auto", *, batch: int | None = None) -> Network:
-    """A network of a bundle made ready to run. batch: images it computes at a time (default: the manifest's).
+def open_network(
+    file: NetworkFile,
+    device: Device = "auto",
+    *,
+    runtime: Runtime = "auto",
+    batch: int | None = None,
+    building: Building = lambda what, done: None,
+) -> Network:
+    """A network of a bundle made ready to run.
 
-    Raises: BundleError when it is not what the manifest says; MissingExtraError; CopytraceError for a device that is not
-    there.
+    device: "auto" is a graphics card where one can be used, else the CPU; the network's ``runtime`` says which, and why.
+    runtime: "auto" is on a card the faster one of those that are there. TensorRT builds its engines when they are first needed,
+    which takes minutes; building: is told how far it is. batch: images it computes at a time (default: on the CPU the
+    manifest's).
+    Raises: BundleError when it is not what the manifest says; DeviceError for a card or a runtime that was named and cannot be
+    used; MissingExtraError.
     """
-    if device == "cuda":
-        raise CopytraceError("this version of copytrace runs on the CPU only; use --device cpu")
-    network = OrtNetwork(file.path, batch=batch or file.batch)
-    for name, said, found in (
-        ("input_size", file.input_size, network.input_size),
-        ("dimension", file.dimension, network.dimension),
-    ):
-        if said != found:
-            raise BundleError(f"{file.path}: its {name} is {found}, the manifest says {said}")
+    if device == "cpu":
+        if runtime == "tensorrt":
+            raise DeviceError("TensorRT does not compute on the CPU; use --device auto or --runtime onnxruntime")
+        return _on_cpu(file, batch, None)
+    try:
+        return open_on_card(file, runtime, batch, building)
+    except BundleError:
+        raise
+    except (DeviceError, MissingExtraError) as error:
+        if device == "cuda" or runtime == "tensorrt":
+            raise DeviceError(f"cannot compute on a graphics card: {error}; use --device cpu") from error
+        log.info("%s: on the CPU: %s", file.path.name, error)
+        return _on_cpu(file, batch, str(error))
+
+
+def _on_cpu(file: NetworkFile, batch: int | None, why: str | None) -> Network:
+    network = OrtNetwork(file.path, batch=batch or file.batch, why=why)
+    network.signature.agreeing(file)
     return network

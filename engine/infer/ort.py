@@ -1,12 +1,13 @@
 """Networks run by ONNX Runtime on the CPU."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BundleError, optional_module
+from .one_line import one_line
+from .signature import of_session
 
 _MOST_TOGETHER = 16  # more take more time each: what they hold leaves the caches
 
@@ -19,10 +20,13 @@ class OrtNetwork:
     ``threads`` more than 1 where one call at a time has to be quick. Pictures are computed by 1, 2, 4, ... up to 16 together,
     never more than ``batch``. A row is, to the last bit, that of its picture alone: before that many are first computed
     together it is tried on noise, and where a row differs, as kernels may be chosen by size, they are computed one by one.
+    why: the reason for the CPU, where a card would have been taken.
     Raises: BundleError for a file that is not such a network; MissingExtraError.
     """
 
-    def __init__(self, path: Path, *, batch: int, threads: int = 1) -> None:
+    lanes = 0
+
+    def __init__(self, path: Path, *, batch: int, threads: int = 1, why: str | None = None) -> None:
         ort = optional_module("onnxruntime", "cpu", "gpu")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -32,10 +36,11 @@ class OrtNetwork:
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no public base class
-            raise BundleError(f"{path} is not a network this ONNX Runtime can load: {_line(error)}") from error
+            raise BundleError(f"{path} is not a network this ONNX Runtime can load: {one_line(error)}") from error
         self.path = path
-        self._input, self.input_size = _pixels_taken(self._session, path)
-        self.dimension = _values_given(self._session, path)
+        self.runtime = f"ONNX Runtime {ort.__version__} on the CPU{f' ({why})' if why else ''}"
+        self.signature = of_session(self._session, path)
+        self.input_size, self.dimension = self.signature.size, self.signature.dimension
         self.batch = batch
         self._exact = {1: True}  # how many together, and whether that changes no row
 
@@ -59,45 +64,9 @@ class OrtNetwork:
 
     def _run(self, part: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
-            rows: NDArray[np.float32] = self._session.run(None, {self._input: part})[0]
+            rows: NDArray[np.float32] = self._session.run(None, {self.signature.input: part})[0]
         except Exception as error:
-            raise BundleError(f"{self.path} cannot compute {len(part)} images: {_line(error)}") from error
+            raise BundleError(f"{self.path} cannot compute {len(part)} images: {one_line(error)}") from error
         if rows.shape != (len(part), self.dimension):
             raise BundleError(f"{self.path} gives {list(rows.shape)} for {len(part)} images")
         return rows
-
-
-def _pixels_taken(session: Any, path: Path) -> tuple[str, int]:
-    """Name and side of the input. Raises: BundleError."""
-    entries = session.get_inputs()
-    shape = entries[0].shape if len(entries) == 1 else []
-    if (
-        len(shape) != 4
-        or entries[0].type != "tensor(uint8)"
-        or isinstance(shape[0], int)
-        or not isinstance(shape[1], int)
-        or shape[1] != shape[2]
-        or shape[3] != 3
-    ):
-        taken = ", ".join(f"{entry.type} {entry.shape}" for entry in entries)
-        raise BundleError(f"{path} takes {taken or 'nothing'}, not uint8 pixels [N, S, S, 3] with N free")
-    return str(entries[0].name), shape[1]
-
-
-def _values_given(session: Any, path: Path) -> int:
-    """Length of an embedding. Raises: BundleError."""
-    exits = session.get_outputs()
-    shape = exits[0].shape if len(exits) == 1 else []
-    if (
-        len(shape) != 2
-        or exits[0].type != "tensor(float)"
-        or isinstance(shape[0], int)
-        or not isinstance(shape[1], int)
-    ):
-        given = ", ".join(f"{exit_.type} {exit_.shape}" for exit_ in exits)
-        raise BundleError(f"{path} gives {given}, not float embeddings [N, E] with N free")
-    return shape[1]
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -6,9 +6,9 @@ threads.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Protocol, get_args
 
@@ -110,6 +110,13 @@ class Source:
         i = whole_number("i", i, 0, n - 1)
         start, stop = (len(self) * place // n for place in (i, i + 1))
         return Source(self.name, self.path, self._entries[start:stop], self._reader, self.ignored if i == 0 else {})
+
+    def cycled(self, count: int) -> "Source":
+        """``count`` images: the first ones, or all again and again; their ids are numbers. Raises: ValueError, TypeError."""
+        count = whole_number("count", count, 1)
+        names = (f"{position:0{len(str(count))}}" for position in range(count))
+        entries = [replace(entry, id=name) for name, entry in zip(names, cycle(self._entries), strict=False)]
+        return Source(self.name, self.path, entries, self._reader, self.ignored)
 
     def stamps(self, kind: StampKind = "stat") -> Stamps:
         """A stamp of every image as it is now: of its size and time of change ("stat"), or of its bytes ("hash").

@@ -1,0 +1,106 @@
+"""Batches by ONNX Runtime: pixels and rows bound to fixed addresses, on a card one captured graph for every size of batch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import BundleError, DeviceError, DeviceMemoryError, optional_module
+from .buffers import Buffers
+from .one_line import one_line
+from .signature import of_session
+
+_UNTIL_CAPTURED = 3  # runs: one that allocates, one that captures, one that is the captured graph
+
+
+class OrtLane:
+    """A session bound to the addresses of its buffers.
+
+    On a card it computes on the buffers' stream, in float32 without TF32's rounding, and every node of the network: a session
+    of which a node is left to the CPU, or that copies between the two, cannot be captured and is refused. What was captured is
+    repeated with each call. With buffers of the host the same session runs on the CPU.
+    Raises: BundleError for a file that is no such network; DeviceError where ONNX Runtime cannot compute it on the card,
+    DeviceMemoryError for want of memory there; MissingExtraError.
+    """
+
+    def __init__(self, path: Path, buffers: Buffers, buckets: Sequence[int]) -> None:
+        self.path = path
+        self.buffers = buffers
+        self._session = _session(path, buffers)
+        self.signature = of_session(self._session, path)
+        self._bound = {bucket: self._bind(bucket, number) for number, bucket in enumerate(buckets, 1)}
+        if buffers.place == "cuda":
+            for bucket in buckets:
+                for _ in range(_UNTIL_CAPTURED):
+                    self.run(bucket)
+
+    def run(self, bucket: int) -> None:
+        """See :class:`~copytrace.engine.infer.batched.Lane`. Raises: BundleError, on a card DeviceError."""
+        binding, options = self._bound[bucket]
+        try:
+            self._session.run_with_iobinding(binding, options)
+        except Exception as error:  # onnxruntime's errors share no public base class
+            raise _problem(self.path, self.buffers, f"cannot compute {bucket} images", error) from error
+
+    def _bind(self, bucket: int, number: int) -> tuple[Any, Any]:
+        ort = optional_module("onnxruntime", "cpu", "gpu")
+        binding, options = self._session.io_binding(), ort.RunOptions()
+        place, device, facts = self.buffers.place, self.buffers.device, self.signature
+        pixels, rows = facts.pixels_shape(bucket), (bucket, facts.dimension)
+        binding.bind_input(facts.input, place, device, np.uint8, pixels, self.buffers.pixels_address)
+        binding.bind_output(facts.output, place, device, np.float32, rows, self.buffers.rows_address)
+        if place == "cuda":
+            options.add_run_config_entry("gpu_graph_id", str(number))
+        return binding, options
+
+
+def ort_version() -> str:
+    """Raises: MissingExtraError."""
+    return str(optional_module("onnxruntime", "cpu", "gpu").__version__)
+
+
+def check_cuda() -> None:
+    """Raises: DeviceError where the ONNX Runtime that is installed is not the one for cards; MissingExtraError."""
+    ort = optional_module("onnxruntime", "gpu")
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise DeviceError(
+            f"ONNX Runtime {ort.__version__} is installed without CUDA; onnxruntime-gpu instead of onnxruntime has it"
+        )
+
+
+def _session(path: Path, buffers: Buffers) -> Any:
+    ort = optional_module("onnxruntime", "cpu", "gpu")
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    if buffers.place == "cuda":
+        check_cuda()
+        ort.preload_dlls()  # CUDA's libraries from pip's packages, where they are
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        chosen = {
+            "device_id": str(buffers.device),
+            "user_compute_stream": str(buffers.stream),
+            "enable_cuda_graph": "1",
+            "use_tf32": "0",
+            "cudnn_conv_algo_search": "EXHAUSTIVE",
+        }
+        providers: list[Any] = [("CUDAExecutionProvider", chosen)]
+    else:
+        providers = ["CPUExecutionProvider"]
+    try:
+        session = ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:
+        raise _problem(path, buffers, "is not a network this ONNX Runtime can load", error) from error
+    if buffers.place == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+        raise DeviceError(f"ONNX Runtime {ort.__version__} cannot load CUDA's libraries; its log on stderr says which")
+    return session
+
+
+def _problem(path: Path, buffers: Buffers, what: str, error: Exception) -> BundleError | DeviceError:
+    """On a card the network may be sound and the CPU still compute it, so that is no error of the bundle."""
+    line = one_line(error)
+    if buffers.place == "cpu":
+        return BundleError(f"{path} {what}: {line}")
+    lacking = "out of memory" in line.lower() or "Failed to allocate memory" in line
+    return (DeviceMemoryError if lacking else DeviceError)(f"{path.name} {what} on the graphics card: {line}")

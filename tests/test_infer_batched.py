@@ -1,0 +1,142 @@
+"""Batches of fixed sizes over lanes, by ONNX Runtime at fixed addresses: on the CPU here, on a card with the same code."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from copytrace.engine import Bundle
+from copytrace.engine.errors import BundleError, DeviceError
+from copytrace.engine.infer import BatchedNetwork, OrtNetwork, open_network
+from copytrace.engine.infer.batched import buckets_up_to
+from copytrace.engine.infer.buffers import HostBuffers
+from copytrace.engine.infer.ort_lane import OrtLane, check_cuda
+
+from bundle_files import write_network
+
+SIZE, DIMENSION = 16, 12
+Make = Callable[[int, int], BatchedNetwork]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_network(tmp_path_factory.mktemp("networks") / "n.onnx", SIZE, DIMENSION)
+
+
+@pytest.fixture(scope="module")
+def make(path: Path) -> Make:
+    def made(most: int, lanes: int) -> BatchedNetwork:
+        buckets = buckets_up_to(most)
+        there = [OrtLane(path, HostBuffers(most, SIZE, DIMENSION), buckets) for _ in range(lanes)]
+        return BatchedNetwork(path, there, buckets, SIZE, DIMENSION, "ONNX Runtime")
+
+    return made
+
+
+def noise(count: int, size: int = SIZE, seed: int = 1) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def test_sizes_of_batches() -> None:
+    assert [buckets_up_to(most) for most in (1, 2, 8, 9, 128)] == [[1], [1, 2], [1, 8], [1, 8, 9], [1, 8, 32, 128]]
+
+
+@pytest.mark.parametrize(("most", "lanes"), [(1, 1), (8, 1), (8, 3), (33, 2)])
+def test_rows_are_those_of_the_plain_network(make: Make, path: Path, most: int, lanes: int) -> None:
+    network, plain = make(most, lanes), OrtNetwork(path, batch=1)
+    assert (network.input_size, network.dimension, network.batch, network.lanes) == (SIZE, DIMENSION, most, lanes)
+    for count in (0, 1, 2, 7, 8, 9, 33, 100):
+        pixels = noise(count)
+        rows = network(pixels)
+        assert rows.shape == (count, DIMENSION) and rows.dtype == np.float32
+        np.testing.assert_allclose(rows, plain(pixels), rtol=1e-4)
+        alone = np.concatenate([rows[:0], *(network(pixels[i : i + 1]) for i in range(count))])
+        assert rows.tobytes() == alone.tobytes()
+
+
+def test_more_callers_than_lanes(make: Make) -> None:
+    """Each wants several lanes at once; none gets another's rows, and none waits for ever."""
+    network = make(8, 2)
+    pixels = [noise(60, seed=seed) for seed in range(12)]
+    expected = [network(some) for some in pixels]
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(network, pixels * 3))
+    assert all(rows.tobytes() == wanted.tobytes() for rows, wanted in zip(found, expected * 3, strict=True))
+
+
+def test_a_size_whose_rows_differ_is_not_used(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As another kernel's would: a network that takes the size of its batch into account."""
+
+    class Uneven(OrtLane):
+        def run(self, bucket: int) -> None:
+            super().run(bucket)
+            if bucket == 8:
+                self.buffers._rows *= np.float32(1 + 1e-6)  # type: ignore[attr-defined]
+
+    buckets = [1, 8, 32]
+    with caplog.at_level("INFO", "copytrace"):
+        lane = Uneven(path, HostBuffers(32, SIZE, DIMENSION), buckets)
+        network = BatchedNetwork(path, [lane], buckets, SIZE, DIMENSION, "ONNX Runtime")
+    assert network.buckets == [1, 32] and "8 together differ by up to" in caplog.text
+    pixels = noise(40)
+    assert network(pixels)[:5].tobytes() == network(pixels[:5]).tobytes()
+
+
+def test_a_call_that_fails_gives_its_lanes_back(path: Path) -> None:
+    class Failing(OrtLane):
+        broken = False
+
+        def run(self, bucket: int) -> None:
+            if self.broken:
+                raise DeviceError("the card has fallen off the bus")
+            super().run(bucket)
+
+    lanes = [Failing(path, HostBuffers(4, SIZE, DIMENSION), [4]) for _ in range(2)]
+    network = BatchedNetwork(path, lanes, [4], SIZE, DIMENSION, "ONNX Runtime")
+    expected = network(noise(20))
+    for broken in ([True, True], [False, True], [True, False]):
+        for lane, is_broken in zip(lanes, broken, strict=True):
+            lane.broken = is_broken
+        with pytest.raises(DeviceError, match="off the bus"):
+            network(noise(20))
+    for lane in lanes:
+        lane.broken = False
+    assert network(noise(20)).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("pixels", [noise(2, 8), noise(2).astype(np.float32), noise(2)[..., :2]])
+def test_other_pixels_are_refused(make: Make, pixels: NDArray[np.uint8]) -> None:
+    with pytest.raises(BundleError, match=r"takes uint8 \[N, 16, 16, 3\], not"):
+        make(4, 1)(pixels)
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_the_default_bundle_at_fixed_addresses(precision: str) -> None:
+    file = Bundle().networks(precision)[1]
+    buckets = [1, 4]
+    lanes = [OrtLane(file.path, HostBuffers(4, file.input_size, file.dimension), buckets) for _ in range(2)]
+    network = BatchedNetwork(file.path, lanes, buckets, file.input_size, file.dimension, "ONNX Runtime")
+    pixels = noise(10, file.input_size)
+    expected = open_network(file, "cpu", batch=1)(pixels)
+    cosine = (
+        (network(pixels) * expected).sum(1) / np.linalg.norm(network(pixels), axis=1) / np.linalg.norm(expected, axis=1)
+    )
+    assert cosine.min() > 0.99999
+
+
+def test_the_wrong_onnxruntime_is_one_line(path: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    with pytest.raises(DeviceError, match="is installed without CUDA; onnxruntime-gpu"):
+        check_cuda()
+
+
+def test_a_network_that_cannot_be_loaded_or_computed_is_one_line(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BundleError, match=r"x\.onnx is not a network this ONNX Runtime can load"):
+        OrtLane(tmp_path / "x.onnx", HostBuffers(1, SIZE, DIMENSION), [1])
