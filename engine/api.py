@@ -15,7 +15,7 @@ from .describe import Backend
 from .embedder import Damaged, Output, Role, Views
 from .errors import BundleError
 from .gathering import Gathered, gather_source
-from .infer import Device
+from .infer import Building, Device, Runtime
 from .manifest import Precision
 from .memory import Embedded, Picture, embed_each, embed_images
 from .pipeline import Pipeline
@@ -30,8 +30,12 @@ class Engine:
 
     bundle: a folder (default: the one in the package). precision: "int8" or "float32". threads: for networks, and for decoding
     unless ``decoders`` says how many decode (default: all processors). batch: images a network takes at a time. backend:
-    "native" or "numpy". Safe to use from several threads; its copy in another process (it pickles) opens the bundle anew.
-    Raises: BundleError, MissingExtraError; ValueError or TypeError for arguments that are none of these.
+    "native" or "numpy". device: "auto" is a graphics card where one can be used, else the CPU. runtime: "onnxruntime",
+    "tensorrt" (on a card), or "auto" for the faster one; :attr:`runtime` says what it came to. TensorRT builds engines when a
+    bundle is first used, and ``building`` is told which and how far, 0 to 1. Safe to use from several threads; its copy in
+    another process (it pickles) opens the bundle anew.
+    Raises: BundleError, MissingExtraError; DeviceError for a device or a runtime that was named and cannot be used; ValueError
+    or TypeError for arguments that are none of these.
     """
 
     def __init__(
@@ -40,13 +44,16 @@ class Engine:
         *,
         precision: Precision = "int8",
         device: Device = "auto",
+        runtime: Runtime = "auto",
         threads: int | None = None,
         decoders: int | None = None,
         batch: int | None = None,
         backend: Backend = "native",
         pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+        building: Building = lambda what, done: None,
     ) -> None:
         one_of("device", device, get_args(Device))
+        one_of("runtime", runtime, get_args(Runtime))
         one_of("backend", backend, get_args(Backend))
         threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
         decoders = None if decoders is None else whole_number("decoders", decoders, 1, MAX_THREADS)
@@ -56,6 +63,7 @@ class Engine:
         self._options: dict[str, Any] = {
             "precision": precision,
             "device": device,
+            "runtime": runtime,
             "threads": threads,
             "decoders": decoders,
             "batch": batch,
@@ -66,11 +74,13 @@ class Engine:
             self.bundle,
             precision=precision,
             device=device,
+            runtime=runtime,
             threads=threads,
             decoders=decoders,
             batch=batch,
             backend=backend,
             pixel_limit=pixel_limit,
+            building=building,
         )
         self._pipeline = Pipeline(self._embedder)
 
@@ -86,6 +96,11 @@ class Engine:
     def embedder(self) -> BundleEmbedder:
         """What all of it runs on."""
         return self._embedder
+
+    @property
+    def runtime(self) -> str:
+        """What runs the networks and where, and, if it is the CPU though a card would have been taken, why."""
+        return self._embedder.runtime
 
     @property
     def dimension(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from .bundle import Bundle
 from .describe import Backend, Describer
 from .embedder import Decoded, Float32, Output, Role, Views
-from .infer import Device, Network, open_network
+from .infer import Building, Device, Network, Runtime, open_network
 from .manifest import Precision
 from .match.regions import MOST_REGIONS
 from .match.views import query_views
@@ -24,8 +24,9 @@ class BundleEmbedder:
 
     precision: "int8" (default, fast) or "float32". threads: for networks, and for decoding unless ``decoders`` says how many
     decode (default: all processors). batch: images a network computes at a time (default: the bundle's).
-    backend: "native" or "numpy", who projects and normalises.
-    Raises: BundleError, MissingExtraError; CopytraceError for a device that is not there.
+    backend: "native" or "numpy", who projects and normalises. device, runtime, building: see
+    :func:`copytrace.engine.infer.open_network`.
+    Raises: BundleError, MissingExtraError; DeviceError for a device or a runtime that was named and cannot be used.
     """
 
     def __init__(
@@ -34,22 +35,32 @@ class BundleEmbedder:
         *,
         precision: Precision = "int8",
         device: Device = "auto",
+        runtime: Runtime = "auto",
         threads: int | None = None,
         decoders: int | None = None,
         batch: int | None = None,
         backend: Backend = "native",
         pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+        building: Building = lambda what, done: None,
     ) -> None:
         self.bundle = bundle
         self.precision = precision
         self.pixel_limit = pixel_limit
-        self.networks: list[Network] = [open_network(file, device, batch=batch) for file in bundle.networks(precision)]
+        self.networks: list[Network] = [
+            open_network(file, device, runtime=runtime, batch=batch, building=building)
+            for file in bundle.networks(precision)
+        ]
         self.sizes = sorted({network.input_size for network in self.networks})
-        self.workers = threads or cpu_count()
-        self.decoders = decoders or self.workers
+        self.decoders = decoders or threads or cpu_count()
+        self.workers = max(network.lanes for network in self.networks) or threads or cpu_count()
         self.batch = max(network.batch for network in self.networks)
         self.describer: Describer = bundle.describer(backend)
-        log.info("%s: %s, %s, %d threads", bundle.path, bundle.manifest.name, precision, self.workers)
+        log.info("%s: %s, %s, %s", bundle.path, bundle.manifest.name, precision, self.runtime)
+
+    @property
+    def runtime(self) -> str:
+        """What runs the networks and where, and, if it is the CPU, why; for people."""
+        return "; ".join(dict.fromkeys(network.runtime for network in self.networks))
 
     def output_for(self, role: Role) -> Output:
         """What a role gets by default: references are projected, queries also moved by the bundle's method."""
@@ -72,7 +83,8 @@ class BundleEmbedder:
 
     def options(self) -> dict[str, str | int]:
         """What else rows, or which images have one, depend on."""
-        return {"pixel_limit": self.pixel_limit, "backend": self.describer.backend}
+        on_card = {"runtime": self.runtime} if any(network.lanes for network in self.networks) else {}
+        return {"pixel_limit": self.pixel_limit, "backend": self.describer.backend, **on_card}
 
     def decode(self, images: Sequence[Image | PixelImage], views: Views = "whole") -> list[Decoded]:
         """Each image's pixels at every size in ``sizes``, or why there are none; and those of its views."""

@@ -20,8 +20,8 @@ from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule
 from ..run import OnError
 from ..stored_crops import COST
 from . import added, keys, thresholds
-from .console import Interrupted, errors, print_result, progress_bar
-from .options import path
+from .console import Interrupted, building_shown, errors, print_result, progress_bar
+from .options import DeviceOption, RuntimeOption, path
 
 app = typer.Typer(help="Keep references in one folder: add, remove, list, check, export, import, backup, compact.")
 app.add_typer(keys.app, name="key", no_args_is_help=True)
@@ -73,6 +73,8 @@ def add(
     precision: Annotated[
         Precision | None, typer.Option(help="Which of the bundle's networks (default: the collection's, or int8).")
     ] = None,
+    device: DeviceOption = "auto",
+    runtime: RuntimeOption = "auto",
     ids: Annotated[
         IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")
     ] = "stem",
@@ -93,7 +95,17 @@ def add(
     """
     values = read_metadata(metadata) if metadata else {}
     chosen = precision or precision_of(collection)
-    engine = Engine(bundle, precision=chosen, threads=threads, batch=batch_size, pixel_limit=pixel_limit)
+    with building_shown() as building:
+        engine = Engine(
+            bundle,
+            precision=chosen,
+            device=device,
+            runtime=runtime,
+            threads=threads,
+            batch=batch_size,
+            pixel_limit=pixel_limit,
+            building=building,
+        )
     if will_make_crops(collection, crops):
         stored = 4 * engine.dimension * len(CROP_LABELS)
         errors.print(f"with crops: {COST} for each reference, {stored:,} bytes")

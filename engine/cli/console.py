@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ..infer import Building
 from ..run import Progress as Report
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
@@ -43,6 +44,24 @@ def progress_bar(label: str) -> Iterator[Report]:
         task = bar.add_task(label, total=None, rate=0.0, failed=0)
         rate = _Rate()
         yield lambda done, total, failed: bar.update(task, completed=done, total=total, rate=rate(done), failed=failed)
+
+
+@contextmanager
+def building_shown() -> Iterator[Building]:
+    """How far TensorRT is with an engine, which takes minutes, once: a bar on a terminal, elsewhere a line as it begins."""
+    if not errors.is_terminal:
+        yield lambda what, done: None if done else errors.print(f"building {what}; this takes a while, once")
+        return
+    columns = (TextColumn("building {task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
+    with Progress(*columns, console=errors, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: float) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=1.0)
+            bar.update(tasks[what], completed=done)
+
+        yield show
 
 
 class _Rate:

@@ -19,14 +19,13 @@ from ..dedup import (
     save_duplicates_report,
 )
 from ..embedder import Damaged
-from ..infer import Device
 from ..manifest import Precision
 from ..outputs import GROUPS, REPORT, check_output, is_hdf5
 from ..read import BadImage, IdRule, describe_ignored
 from ..run import OnError
-from .console import errors, print_result, progress_bar
+from .console import building_shown, errors, print_result, progress_bar
 from .embed import first_few
-from .options import number, path
+from .options import DeviceOption, RuntimeOption, number, path
 
 
 def dedup(
@@ -59,7 +58,8 @@ def dedup(
         Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)
     ] = DEFAULT_BUNDLE,
     precision: Annotated[Precision, typer.Option(help="Which of the bundle's networks.")] = "int8",
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    device: DeviceOption = "auto",
+    runtime: RuntimeOption = "auto",
     ids: Annotated[
         IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")
     ] = "stem",
@@ -73,8 +73,10 @@ def dedup(
     """Find near-duplicates within one source, group them, and say which picture of each group is the best."""
     start = time.perf_counter()
     if is_hdf5(source):
-        if (bundle, precision, device) != (DEFAULT_BUNDLE, "int8", "auto"):
-            raise typer.BadParameter("a descriptor file is embedded already: no --bundle, --precision or --device")
+        if (bundle, precision, device, runtime) != (DEFAULT_BUNDLE, "int8", "auto", "auto"):
+            raise typer.BadParameter(
+                "a descriptor file is embedded already: no --bundle, --precision, --device or --runtime"
+            )
         if verify:
             raise typer.BadParameter("--verify looks at images, not at a descriptor file")
         album = None if pictures is None else opened(pictures, ids, "fail")
@@ -85,7 +87,10 @@ def dedup(
             raise typer.BadParameter("--pictures goes with a descriptor file; other sources have their own")
         album = opened(source, ids, on_error)
         _check_outputs(output, report, list(album.files()))
-        engine = Engine(bundle, precision=precision, device=device, threads=threads)
+        with building_shown() as building:
+            engine = Engine(
+                bundle, precision=precision, device=device, runtime=runtime, threads=threads, building=building
+            )
         with progress_bar("embedding") as progress:
             found = find_duplicates(
                 album,

@@ -11,12 +11,11 @@ from ..arguments import MAX_BATCH, MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
 from ..describe import Backend
 from ..embedder import Damaged, Output, Role, Views
-from ..infer import Device
 from ..manifest import Precision
 from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, StampKind, describe_ignored
 from ..run import OnError, Summary
-from .console import Interrupted, errors, print_result, progress_bar
-from .options import path
+from .console import Interrupted, building_shown, errors, print_result, progress_bar
+from .options import DeviceOption, RuntimeOption, path
 
 SHOWN_FAILURES = 10
 
@@ -35,7 +34,8 @@ def embed(
         Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)
     ] = DEFAULT_BUNDLE,
     precision: Annotated[Precision, typer.Option(help="Which of the bundle's networks.")] = "int8",
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = "auto",
+    device: DeviceOption = "auto",
+    runtime: RuntimeOption = "auto",
     descriptors: Annotated[Output | None, typer.Option(help="What to write; default: what the role gets.")] = None,
     ids: Annotated[
         IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")
@@ -65,15 +65,18 @@ def embed(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Turn images into descriptors, written to an HDF5 file."""
-    engine = Engine(
-        bundle,
-        precision=precision,
-        device=device,
-        threads=threads,
-        batch=batch_size,
-        backend=backend,
-        pixel_limit=pixel_limit,
-    )
+    with building_shown() as building:
+        engine = Engine(
+            bundle,
+            precision=precision,
+            device=device,
+            runtime=runtime,
+            threads=threads,
+            batch=batch_size,
+            backend=backend,
+            pixel_limit=pixel_limit,
+            building=building,
+        )
     try:
         with progress_bar("embedding") as progress:
             summary = engine.embed_source(
@@ -92,10 +95,10 @@ def embed(
             )
     except Interrupted:
         raise Interrupted("interrupted; what is done is kept, run the same command with --resume to go on") from None
-    result = _as_dict(summary, output)
+    result = {**_as_dict(summary, output), "runtime": engine.runtime}
     if not summary.embedded:
         result["error"] = f"none of the {summary.images} images could be used"
-    print_result(result, _as_text(summary, output), as_json)
+    print_result(result, f"computed by {engine.runtime}\n{_as_text(summary, output)}", as_json)
     if not summary.embedded:
         errors.print(f"error: {result['error']}")
         raise typer.Exit(1)

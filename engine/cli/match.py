@@ -28,9 +28,9 @@ from ..score import read_pairs, write_pairs
 from ..store.atomic import replacing
 from ..stored_crops import COST
 from .collection import precision_of
-from .console import errors, print_result, progress_bar
+from .console import building_shown, errors, print_result, progress_bar
 from .embed import SHOWN_FAILURES
-from .options import path
+from .options import DeviceOption, RuntimeOption, path
 
 Queries = Annotated[
     Path, typer.Argument(help="A folder (recursive), uncompressed tar, text file of paths, or image.", parser=path)
@@ -91,6 +91,8 @@ def match(
     crops: Crops = False,
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: PrecisionOption = None,
+    device: DeviceOption = "auto",
+    runtime: RuntimeOption = "auto",
     ids: Ids = "stem",
     threads: Threads = None,
     pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
@@ -103,7 +105,16 @@ def match(
     if rule != "copytrace" and mode != "verify":
         raise typer.BadParameter(f"the rule {rule} has no modes", param_hint="--mode")
     chosen = precision or precision_of(references)
-    engine = Engine(bundle, precision=chosen, threads=threads, pixel_limit=pixel_limit)
+    with building_shown() as building:
+        engine = Engine(
+            bundle,
+            precision=chosen,
+            device=device,
+            runtime=runtime,
+            threads=threads,
+            pixel_limit=pixel_limit,
+            building=building,
+        )
     source, place = open_source(queries, ids=ids), _opened(references, ids)
     outputs = Outputs(output, evidence, report)
     _check_outputs(outputs, source, place)
@@ -138,6 +149,8 @@ def verify(
     crops: Crops = False,
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: PrecisionOption = None,
+    device: DeviceOption = "auto",
+    runtime: RuntimeOption = "auto",
     ids: Ids = "stem",
     threads: Threads = None,
     pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
@@ -145,7 +158,16 @@ def verify(
 ) -> None:
     """Take a second look at pairs that were found otherwise, and give each the score that ``match`` would."""
     chosen = precision or precision_of(references)
-    engine = Engine(bundle, precision=chosen, threads=threads, pixel_limit=pixel_limit)
+    with building_shown() as building:
+        engine = Engine(
+            bundle,
+            precision=chosen,
+            device=device,
+            runtime=runtime,
+            threads=threads,
+            pixel_limit=pixel_limit,
+            building=building,
+        )
     source, place = open_source(queries, ids=ids), _opened(references, ids)
     outputs = Outputs(output, evidence, report)
     _check_outputs(outputs, source, place, pairs)

@@ -2,8 +2,16 @@
 
 import math
 from pathlib import Path
+from typing import Annotated
 
 import typer
+
+from ..infer import Device, Runtime
+
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute: a graphics card (cuda), or the CPU.")]
+RuntimeOption = Annotated[
+    Runtime, typer.Option(help="What computes on a graphics card; auto: the faster one, measured at the start.")
+]
 
 
 def path(text: str | Path) -> Path:

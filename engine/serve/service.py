@@ -59,7 +59,13 @@ class Service:
         self.state: State = "starting"
         precision = settings.precision or _precision_of(path)
         self.engine = Engine(
-            settings.bundle, precision=precision, threads=settings.threads, pixel_limit=settings.pixel_limit
+            settings.bundle,
+            precision=precision,
+            device=settings.device,
+            runtime=settings.runtime,
+            threads=settings.threads,
+            pixel_limit=settings.pixel_limit,
+            building=_log_building,
         )
         self.bundle_hash = self.engine.bundle.recipe
         embedder = self.engine.embedder
@@ -241,6 +247,11 @@ async def _cancel_when_gone(request: Request, work: "asyncio.Future[Any]") -> No
     while (await request.receive())["type"] != "http.disconnect":
         pass
     work.cancel()
+
+
+def _log_building(what: str, done: float) -> None:
+    if not done:
+        log.info("building %s; this takes a while, once", what)
 
 
 def _precision_of(path: Path) -> Precision:

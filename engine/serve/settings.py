@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..bundle import DEFAULT_BUNDLE
 from ..errors import ServiceError, optional_module
+from ..infer import Device, Runtime
 from ..manifest import Precision
 from ..read import DEFAULT_PIXEL_LIMIT
 
@@ -26,6 +27,8 @@ class Settings(BaseModel):
     no_auth: bool = Field(False, description="Serve without keys, to this machine only.")
     bundle: Path = Field(DEFAULT_BUNDLE, description="Folder with networks, projection and bank.")
     precision: Precision | None = Field(None, description="Which of its networks (default: the collection's, or int8).")
+    device: Device = Field("auto", description="Where to compute: a graphics card (cuda), or the CPU.")
+    runtime: Runtime = Field("auto", description="What computes on a graphics card; auto: the faster one.")
     threads: int | None = Field(None, ge=1, le=1024, description="Default: all processors.")
     queue_images: int = Field(256, ge=1, description="Images that may wait; more are answered 503.")
     batch_images: int = Field(32, ge=1, description="Images computed together at most.")
