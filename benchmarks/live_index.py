@@ -1,14 +1,15 @@
 """A million references that are searched while they change: ``python -m benchmarks.live_index``.
 
 Start of the service until it is ready and its memory; one search; then references come and go, a hundred at a time and on the
-disk each time, while clients search. Now and then answers are compared with brute force in float64. Random unit rows.
+disk each time, while clients search. Ten times they pause, and answers are compared with brute force in float64. Random unit
+rows.
 """
 
 import argparse
 import hashlib
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event, Thread
 
@@ -24,6 +25,8 @@ K = 10
 PART = 100  # references of one change
 CHECKS = 10
 CHECKED = 20  # queries of one check
+ROWS = 50_000  # read and compared at a time
+REST_SECONDS = 20.0
 
 
 class Client(Thread):
@@ -49,33 +52,43 @@ class Client(Thread):
 
 
 class Mirror:
-    """The same references in plain arrays."""
+    """The same references in plain arrays. room: for so many further ones."""
 
-    def __init__(self, live: LiveReferences) -> None:
+    def __init__(self, live: LiveReferences, room: int) -> None:
         descriptors = live.collection.descriptors()
-        self._rows: dict[str, np.ndarray] = dict(zip(descriptors.ids, descriptors[:], strict=True))
+        self.ids = list(descriptors.ids)
+        self._rows = np.empty((len(self.ids) + room, live.index.dimension), np.float32)
+        for start in range(0, len(self.ids), ROWS):
+            self._rows[start : min(start + ROWS, len(self.ids))] = descriptors[start : start + ROWS]
+        self._there = np.zeros(len(self._rows), bool)
+        self._there[: len(self.ids)] = True
 
     def add(self, ids: Sequence[str], rows: np.ndarray) -> None:
-        self._rows.update(zip(ids, rows, strict=True))
+        place = len(self.ids)
+        self.ids += ids
+        self._rows[place : place + len(ids)] = rows
+        self._there[place : place + len(ids)] = True
 
-    def remove(self, ids: Sequence[str]) -> None:
-        for name in ids:
-            del self._rows[name]
+    def remove(self, places: np.ndarray) -> None:
+        self._there[places] = False
+
+    def last(self, count: int) -> np.ndarray:
+        """The rows that came last."""
+        return self._rows[len(self.ids) - count : len(self.ids)]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return int(np.count_nonzero(self._there))
 
     def nearest(self, queries: np.ndarray) -> list[list[str]]:
         """The ids of the K nearest of each query, by float64."""
-        ids = np.array(sorted(self._rows))
         best: list[list[tuple[float, str]]] = [[] for _ in queries]
-        for start in range(0, len(ids), 50_000):
-            part = ids[start : start + 50_000].tolist()
-            rows = np.stack([self._rows[name] for name in part]).astype(np.float64)
+        for start in range(0, len(self.ids), ROWS):
+            there = start + np.flatnonzero(self._there[start : start + ROWS])
+            rows = self._rows[there].astype(np.float64)
             distances = (rows**2).sum(1) - 2.0 * queries.astype(np.float64) @ rows.T
             for found, row in zip(best, distances, strict=True):
-                near = np.argpartition(row, K)[:K].tolist() if len(part) > K else range(len(part))
-                found += [(row[i], part[i]) for i in near]
+                near = np.argpartition(row, K)[:K].tolist() if len(row) > K else range(len(row))
+                found += [(row[i], self.ids[there[i]]) for i in near]
         return [[name for _, name in sorted(found)[:K]] for found in best]
 
 
@@ -86,6 +99,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    if options.changes % PART or not 0 < options.changes <= options.references:
+        parser.error(f"--changes must be a multiple of {PART}, and not more than --references")
     print(f"{machine()}; {options.threads} threads")
     engine = Engine(threads=options.threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -124,34 +139,44 @@ def searched(live: LiveReferences) -> Ratio:
 
 
 def changed(live: LiveReferences, changes: int, clients: int) -> list[Ratio]:
-    """Search at rest, and while references come and go."""
+    """Search at rest, and while references come and go; answers are compared when a tenth of them has, and clients wait."""
     rng = np.random.default_rng(2)
     queries = unit_rows(rng, 64, live.index.dimension)
-    mirror = Mirror(live)
-    at_rest = during(live, queries, clients, lambda: time.sleep(10))
-    wrong = 0
+    mirror = Mirror(live, changes)
+    doomed = rng.permutation(len(mirror))[:changes].reshape(-1, PART)
+    at_rest = during(live, queries, clients, lambda: time.sleep(REST_SECONDS))
+    busy, wrong, seconds = [], 0, 0.0
+    for numbers in np.array_split(np.arange(len(doomed)), CHECKS):
+        added = [newcomers(rng, number, live.index.dimension) for number in numbers.tolist()]
+        gone = [[mirror.ids[place] for place in doomed[number]] for number in numbers.tolist()]
 
-    def change() -> None:
-        nonlocal wrong
-        doomed = rng.permutation(sorted(live.collection.ids))[:changes].tolist()
-        for number in range(changes // PART):
-            ids = [f"new{number * PART + i:07d}" for i in range(PART)]
-            rows = unit_rows(rng, PART, live.index.dimension)
-            digests = [hashlib.sha256(name.encode()).hexdigest() for name in ids]
-            new = [Newcomer(n, d, 0, row, None, {}) for n, d, row in zip(ids, digests, rows, strict=True)]
-            live.add(new, "benchmark", replace=False)
-            mirror.add(ids, rows)
-            gone = doomed[number * PART : (number + 1) * PART]
-            live.remove(gone, "benchmark")
-            mirror.remove(gone)
-            if (number + 1) % max(1, changes // PART // CHECKS) == 0:
-                live.compact()
-                wrong += compared(live, mirror, np.concatenate([queries[: CHECKED // 2], rows[: CHECKED // 2]]))
+        def change(added: list[list[Newcomer]] = added, gone: list[list[str]] = gone) -> None:
+            for new, ids in zip(added, gone, strict=True):
+                live.add(new, "benchmark", replace=False)
+                live.remove(ids, "benchmark")
+            live.compact()
 
-    begun = time.perf_counter()
-    busy = during(live, queries, clients, change)
+        begun = time.perf_counter()
+        busy.append(during(live, queries, clients, change))
+        seconds += time.perf_counter() - begun
+        for new, number in zip(added, numbers, strict=True):
+            mirror.add([one.id for one in new], np.stack([one.row for one in new]))
+            mirror.remove(doomed[number])
+        wrong += compared(live, mirror, np.concatenate([queries[: CHECKED // 2], mirror.last(CHECKED // 2)]))
+    return figures(at_rest, np.concatenate(busy), changes, seconds, wrong)
+
+
+def newcomers(rng: np.random.Generator, number: int, dimension: int) -> list[Newcomer]:
+    """The references of one change."""
+    ids = [f"new{number * PART + i:07d}" for i in range(PART)]
+    digests = [hashlib.sha256(name.encode()).hexdigest() for name in ids]
+    rows = unit_rows(rng, PART, dimension)
+    return [Newcomer(name, digest, 0, row, None, {}) for name, digest, row in zip(ids, digests, rows, strict=True)]
+
+
+def figures(at_rest: np.ndarray, busy: np.ndarray, changes: int, seconds: float, wrong: int) -> list[Ratio]:
     print(
-        f"{changes} added and {changes} deleted in {time.perf_counter() - begun:.0f} s beside {len(busy)} searches: "
+        f"{changes} added and {changes} deleted in {seconds:.0f} s beside {len(busy)} searches: "
         f"p50 {1000 * np.median(busy):.0f} ms, p99 {1000 * np.percentile(busy, 99):.0f}, longest {1000 * busy.max():.0f}; "
         f"at rest p50 {1000 * np.median(at_rest):.0f}, p99 {1000 * np.percentile(at_rest, 99):.0f}; {wrong} wrong answers"
     )
@@ -162,14 +187,13 @@ def changed(live: LiveReferences, changes: int, clients: int) -> list[Ratio]:
     ]
 
 
-def during(live: LiveReferences, queries: np.ndarray, clients: int, work: object) -> np.ndarray:
+def during(live: LiveReferences, queries: np.ndarray, clients: int, work: Callable[[], object]) -> np.ndarray:
     """Seconds of the searches of some clients while something is done. Raises: whatever a search does."""
     stop = Event()
     threads = [Client(live, np.roll(queries, i, axis=0), stop) for i in range(clients)]
     for thread in threads:
         thread.start()
     try:
-        assert callable(work)
         work()
     finally:
         stop.set()

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +10,11 @@ import pytest
 from services import Running, photo, running
 
 from copytrace.engine import SourceError
-from copytrace.engine.client import AsyncClient, Client, RequestFailedError, calls
+from copytrace.engine.client import AsyncClient, Client, RequestFailedError, asynchronous, calls, synchronous
 
 from bundle_files import small_bundle
 from conftest import PHOTOS
+from in_process import run
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +141,65 @@ def test_wrong_arguments(client: Client, tmp_path: Path) -> None:
         client.match([])
 
 
+def shell(served: Running, *arguments: object, code: int = 0) -> dict[str, object]:
+    """What ``copytrace client`` answers."""
+    result = run("client", *arguments, "--json", "--url", served.url, code=code)
+    assert "Traceback" not in result.stderr, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def doubtful(client: Client, served: Running) -> Iterator[list[int]]:
+    """Numbers of pairs that wait for a decision, the newest first."""
+    before = served.client.get("/v1/thresholds").json()
+    served.client.put("/v1/thresholds", json={"match": 1, "review": 0})
+    client.add([photo(1), photo(2), photo(3)], ids=["one", "two\x1b[2J", "three"])
+    client.match(("a\tpicture", photo(9)), verify="none")
+    yield [review.id for review in client.reviews()]
+    served.client.put("/v1/thresholds", json=before)
+
+
+def test_reviews_are_listed_decided_and_taken_back(
+    client: Client, doubtful: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synchronous, "_PAGE", 2)
+    monkeypatch.setattr(asynchronous, "_PAGE", 2)
+    assert [review.id for review in client.reviews()] == doubtful and len(doubtful) == 3
+    order = [abs(review.probability - 0.5) for review in client.reviews(order="doubtful")]
+    assert order == sorted(order)
+    for review in client.reviews():  # they may be decided on while they are listed
+        assert client.decide(review.id, "reject").decision == "reject"
+    assert list(client.reviews()) == [] and len(list(client.reviews(decided=True))) == 3
+    assert client.decide(doubtful[0], None).decision is None
+    with pytest.raises(RequestFailedError, match="no review") as error:
+        client.decide(10**6, "accept")
+    assert error.value.status == 404
+
+    async def use() -> None:
+        async with AsyncClient(str(client._http.base_url)) as other:
+            assert [review.id async for review in other.reviews()] == doubtful[:1]
+            assert len([review async for review in other.reviews(order="doubtful", decided=True)]) == 2
+            assert (await other.decide(doubtful[0], "accept")).decision == "accept"
+
+    asyncio.run(use())
+    assert {review.id: review.decision for review in client.reviews(decided=True)} == dict(
+        zip(doubtful, ["accept", "reject", "reject"], strict=True)
+    )
+
+
+def test_reviews_from_a_shell(served: Running, doubtful: list[int]) -> None:
+    items = shell(served, "reviews", "--limit", 2)["items"]
+    assert [item["id"] for item in items] == doubtful[:2]
+    lines = run("client", "reviews", "--url", served.url).stdout.splitlines()
+    assert len(lines) == 3 and all(line.count("\t") == 5 and "\x1b" not in line for line in lines)
+    assert shell(served, "decide", "accept", *doubtful) == {"decided": 3, "missing": []}
+    assert shell(served, "reviews") == {"items": []}
+    assert shell(served, "decide", "undo", doubtful[0], 10**6, code=1) == {"decided": 1, "missing": [10**6]}
+    decided = {item["id"] for item in shell(served, "reviews", "--decided")["items"]}
+    assert decided & set(doubtful) == set(doubtful[1:])
+    assert run("client", "decide", "accept", 0, "--url", served.url, code=2)
+
+
 def test_from_a_shell(client: Client, served: Running, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -149,15 +207,9 @@ def test_from_a_shell(client: Client, served: Running, tmp_path: Path) -> None:
         (folder / f"ä {i}.jpg").write_bytes(photo(i))
     (folder / "bad.jpg").write_bytes(b"\xff\xd8\xff no image")
 
-    def run(*arguments: object, code: int = 0) -> dict[str, object]:
-        command = [str(Path(sys.executable).parent / "copytrace"), "client", *map(str, arguments), "--json"]
-        result = subprocess.run([*command, "--url", served.url], capture_output=True, text=True)
-        assert result.returncode == code and "Traceback" not in result.stderr, result.stderr
-        return json.loads(result.stdout)
-
-    added = run("add", folder)
+    added = shell(served, "add", folder)
     assert added["added"] == 3 and [one["id"] for one in added["failed"]] == ["bad"]
-    items = run("match", folder)["items"]
+    items = shell(served, "match", folder)["items"]
     assert [item["matches"][0]["id"] for item in items if not item["error"]] == ["ä 0", "ä 1", "ä 2"]
-    assert run("delete", "ä 0", "never", code=1) == {"deleted": 1, "missing": ["never"]}
-    assert run("match", folder / "bad.jpg", code=1)
+    assert shell(served, "delete", "ä 0", "never", code=1) == {"deleted": 1, "missing": ["never"]}
+    assert shell(served, "match", folder / "bad.jpg", code=1)

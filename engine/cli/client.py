@@ -1,10 +1,12 @@
 """``copytrace client``: a service called from a shell."""
 
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ..collection.reviews import Order
 from ..read import IdRule, Image, open_source
 from .console import errors, print_result, progress_bar
 from .options import path
@@ -12,7 +14,7 @@ from .options import path
 if TYPE_CHECKING:
     from ..client import Client
 
-app = typer.Typer(help="Call a running service: match, add, delete.")
+app = typer.Typer(help="Call a running service: match, add, delete, reviews, decide.")
 Url = Annotated[str, typer.Option(envvar="COPYTRACE_URL", help="Where the service is.")]
 KeyOption = Annotated[
     str | None, typer.Option(envvar="COPYTRACE_KEY", help="An API key; better given by the environment than here.")
@@ -49,7 +51,7 @@ def match(
                 progress(number, len(source), sum(item.error is not None for item in items))
     lines = []
     for item in items:
-        lines += [f"{item.name}\t{m.verdict}\t{m.id}\t{m.probability:.4f}\t{m.score:.6f}" for m in item.matches]
+        lines += [f"{item.name}\t{m.verdict}\t{_plain(m.id)}\t{m.probability:.4f}\t{m.score:.6f}" for m in item.matches]
         lines += [f"{item.name}\terror\t{item.error}"] if item.error else []
     failed = sum(item.error is not None for item in items)
     _print({"items": [item.model_dump() for item in items]}, lines, as_json, failed == len(items))
@@ -98,6 +100,54 @@ def delete(
         raise typer.Exit(1)
 
 
+@app.command()
+def reviews(
+    url: Url = DEFAULT_URL,
+    key: KeyOption = None,
+    order: Annotated[Order, typer.Option(help="The newest first, or the most doubtful.")] = "newest",
+    decided: Annotated[
+        bool, typer.Option("--decided", help="Those that were decided on, not those that wait.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Pairs at most.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Print pairs that somebody is to decide on: number, image, reference, probability, decision, who decided."""
+    with _client(url, key) as client:
+        found = list(islice(client.reviews(order=order, decided=decided), limit))
+    lines = [
+        f"{r.id}\t{_plain(r.name)}\t{_plain(r.reference)}\t{r.probability:.4f}\t{r.decision or ''}\t{r.who or ''}"
+        for r in found
+    ]
+    print_result({"items": [one.model_dump() for one in found]}, "\n".join(lines) or "none", as_json)
+
+
+@app.command()
+def decide(
+    decision: Annotated[Literal["accept", "reject", "undo"], typer.Argument(help="undo takes a decision back.")],
+    numbers: Annotated[list[int], typer.Argument(min=1, help="Numbers of pairs, as reviews prints them.")],
+    url: Url = DEFAULT_URL,
+    key: KeyOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Accept or reject pairs; exit code 1 when one was not there."""
+    from ..client import RequestFailedError
+
+    missing = []
+    with _client(url, key) as client:
+        for number in numbers:
+            try:
+                client.decide(number, None if decision == "undo" else decision)
+            except RequestFailedError as error:
+                if error.status != 404:
+                    raise
+                missing.append(number)
+    done = len(numbers) - len(missing)
+    text = f"{done} done" + (f", not there: {', '.join(map(str, missing))}" if missing else "")
+    print_result({"decided": done, "missing": missing}, text, as_json)
+    if missing:
+        raise typer.Exit(1)
+
+
 def _client(url: str, key: str | None) -> "Client":
     if not url.startswith(("http://", "https://")):
         raise typer.BadParameter(f"{url!r} is no address: it begins with http:// or https://")
@@ -113,6 +163,11 @@ def _bytes(image: Image) -> bytes:
     except OSError as error:
         errors.print(f"warning: {image.id}: {error.strerror or error}")
         return b""
+
+
+def _plain(text: str) -> str:
+    """What others have named, without what would move a terminal's cursor or make another line."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _print(result: dict[str, Any], lines: list[str], as_json: bool, nothing: bool) -> None:

@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import httpx
 
+from ..collection import Decision
+from ..collection.reviews import Order
 from ..serve.forms import (
     AddAnswer,
     AddedImage,
@@ -14,6 +16,8 @@ from ..serve.forms import (
     MatchAnswer,
     ReferenceAnswer,
     ReferencePage,
+    ReviewAnswer,
+    ReviewPage,
 )
 from . import calls
 from .calls import DEFAULT_URL, Call, Metadata, ServedImage
@@ -104,6 +108,19 @@ class AsyncClient:
     async def delete(self, ids: str | Iterable[str]) -> DeleteAnswer:
         call = calls.delete_call([ids] if isinstance(ids, str) else ids)
         return DeleteAnswer.model_validate(await self._json(call))
+
+    async def reviews(self, *, order: Order = "newest", decided: bool = False) -> AsyncIterator[ReviewAnswer]:
+        after = None
+        while True:
+            page = ReviewPage.model_validate(await self._json(calls.reviews_call(order, decided, after, _PAGE)))
+            for item in page.items:
+                yield item
+            after = page.next
+            if after is None:
+                return
+
+    async def decide(self, id: int, decision: Decision | None) -> ReviewAnswer:
+        return ReviewAnswer.model_validate(await self._json(calls.decide_call(id, decision)))
 
     async def is_ready(self) -> bool:
         try:

@@ -87,6 +87,15 @@ def delete_call(ids: Iterable[str]) -> Call:
     return Call("POST", "/v1/references/delete", json={"ids": list(ids)})
 
 
+def reviews_call(order: str, decided: bool, after: int | None, limit: int) -> Call:
+    params = {"order": order, "decided": str(decided).lower(), "limit": str(limit)}
+    return Call("GET", "/v1/reviews", params | ({} if after is None else {"after": str(after)}))
+
+
+def decide_call(number: int, decision: str | None) -> Call:
+    return Call("POST", f"/v1/reviews/{number}", json={"decision": decision})
+
+
 def read_images(images: ServedImage | Iterable[ServedImage]) -> list[tuple[str, bytes]]:
     """Images, or a single one, as (file name, bytes). Raises: SourceError for a file that cannot be read; TypeError."""
     if isinstance(images, str | os.PathLike | bytes):

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import httpx
 
+from ..collection import Decision
+from ..collection.reviews import Order
 from ..parallel import map_ordered
 from ..serve.forms import (
     AddAnswer,
@@ -16,6 +18,8 @@ from ..serve.forms import (
     MatchAnswer,
     ReferenceAnswer,
     ReferencePage,
+    ReviewAnswer,
+    ReviewPage,
 )
 from . import calls
 from .calls import DEFAULT_URL, Bulk, Call, Metadata, ServedImage
@@ -120,6 +124,23 @@ class Client:
     def delete(self, ids: str | Iterable[str]) -> DeleteAnswer:
         """Delete references; of each, whether it was there."""
         return DeleteAnswer.model_validate(self._json(calls.delete_call([ids] if isinstance(ids, str) else ids)))
+
+    def reviews(self, *, order: Order = "newest", decided: bool = False) -> Iterator[ReviewAnswer]:
+        """Pairs that wait for a decision, or ``decided`` ones. order: "newest" first, or the most "doubtful"."""
+        after = None
+        while True:
+            page = ReviewPage.model_validate(self._json(calls.reviews_call(order, decided, after, _PAGE)))
+            yield from page.items
+            after = page.next
+            if after is None:
+                return
+
+    def decide(self, id: int, decision: Decision | None) -> ReviewAnswer:
+        """Accept or reject a pair, or with None take a decision back; the pair as it is then.
+
+        A RequestFailedError with the status 404 where there is no such pair (any more).
+        """
+        return ReviewAnswer.model_validate(self._json(calls.decide_call(id, decision)))
 
     def is_ready(self) -> bool:
         """Whether the service can be reached and takes requests."""
