@@ -16,7 +16,7 @@ Offsets = NDArray[np.float64]
 """What is added to the squared distances of each query's pairs, [N]: so scores are normalised query by query."""
 
 QUERY_ROWS = 4096
-REFERENCE_ROWS = 4096
+REFERENCE_ROWS = 16_384  # the more, the less often queries are quantised; four times 4096 take a twentieth less time
 
 
 class Rows(Protocol):
