@@ -11,6 +11,7 @@
 #include "arrays.hpp"
 #include "dispatch.hpp"
 #include "nearest_search.hpp"
+#include "pair_distances.hpp"
 #include "references.hpp"
 
 namespace copytrace {
@@ -124,6 +125,22 @@ py::tuple result(NearestSearch& self, py::ssize_t threads) {
   return py::make_tuple(queries, rows, distances);
 }
 
+py::array_t<double> distances_of(const py::array& queries, const py::array& rows, const py::array& query,
+                                 const py::array& row, py::ssize_t threads) {
+  const RowsView left = rows_of(queries, "queries");
+  const RowsView right = rows_of(rows, "rows", left.size);
+  const auto count = static_cast<std::size_t>(query.size());
+  const std::int64_t* query_data = column_of<std::int64_t>(query, count, "query");
+  const std::int64_t* row_data = column_of<std::int64_t>(row, count, "row");
+  const std::size_t workers = positive(threads, "threads");
+  py::array_t<double> out(static_cast<py::ssize_t>(count));
+  double* data = out.mutable_data();
+  const WithoutGil release;
+  pair_distances({left.data, left.count, right.data, right.count, left.size}, query_data, row_data, count, data,
+                 workers);
+  return out;
+}
+
 }  // namespace
 
 void bind_search(py::module_& module) {
@@ -147,6 +164,10 @@ void bind_search(py::module_& module) {
       .def("result", &result,
            "queries int64 [P], rows int64 [P], squared distances float64 [P], ordered by query, distance and rank.",
            py::kw_only(), threads);
+  module.def(
+      "pair_distances", &distances_of,
+      "Squared distances float64 [P] of the pairs (query[i], row[i]), int64 [P] each, of float32 [N, D] and [M, D].",
+      py::arg("queries"), py::arg("rows"), py::arg("query"), py::arg("row"), py::kw_only(), threads);
 }
 
 }  // namespace copytrace

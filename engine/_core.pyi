@@ -73,3 +73,12 @@ class NearestSearch:
         isa: str = "auto",
     ) -> None: ...
     def result(self, *, threads: int = 1) -> _Columns: ...
+
+def pair_distances(
+    queries: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    query: NDArray[np.int64],
+    row: NDArray[np.int64],
+    *,
+    threads: int = 1,
+) -> NDArray[np.float64]: ...

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 BROUGHT = {
     "cpu": ("onnxruntime", "faiss"),
-    "gpu": ("onnxruntime", "faiss", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "nvidia", "cuda"),
+    "gpu": ("onnxruntime", "onnx", "faiss", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "nvidia", "cuda"),
     "dali": ("nvidia",),
     "pandas": ("pandas",),
     "parquet": ("pyarrow",),

@@ -19,7 +19,7 @@ class Found:
 
     ``len`` counts the pairs; iteration gives (query id, reference id, score). origin: where the descriptors come from, as
     :func:`origin` tells. views: for every pair the labels of the query's and the reference's row that it owes its score to,
-    where images have several; None where each has one.
+    where images have several; None where each has one. device: who proposed the pairs, "cpu" or "cuda".
     """
 
     pairs: Pairs
@@ -27,6 +27,7 @@ class Found:
     reference_ids: list[str]
     origin: Mapping[str, str] = field(default_factory=dict)
     views: list[tuple[str, str]] | None = None
+    device: str = "cpu"
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -1,8 +1,9 @@
 """Searching files and collections: what is behind ``copytrace search``."""
 
+import logging
 import os
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +12,21 @@ from .arguments import MAX_THREADS, file_path, number, whole_number
 from .bundle import Bundle
 from .collection import Collection
 from .embedder import Role
-from .errors import SearchError
+from .errors import DeviceError, MissingExtraError, SearchError
 from .found import Found, origin
+from .infer import Device
 from .match.views import WHOLE
 from .outputs import PAIRS, check_output
 from .score import write_pairs
 from .score_normalisation import score_offsets
-from .search import Images, ImageSearch, RowSearch, Searches
+from .search import CardScanner, Images, ImageSearch, RowSearch, Scanner, Searches
 from .store import DescriptorArray, DescriptorFile, Descriptors, check_comparable, in_memory, open_descriptors
 from .store.atomic import replacing
 
+log = logging.getLogger(__name__)
+
 DEFAULT_TOP = 500_000
+_WORTH_A_CARD = 1 << 40  # products: half a minute of two processors, and far more than it takes to wake a card
 Result = TypeVar("Result")
 PathLike = str | os.PathLike[str]
 Searchable = PathLike | NDArray[np.float32] | tuple[Iterable[str | int], NDArray[np.float32]]
@@ -53,6 +58,7 @@ def search(
     max_distance: float | None = None,
     bundle: PathLike | Bundle | None = None,
     threads: int | None = None,
+    device: Device = "auto",
 ) -> Found:
     """Search references, a descriptor file or a collection, with a descriptor file of queries; references are read by blocks.
 
@@ -61,9 +67,13 @@ def search(
     that of the descriptors themselves. Images that have several rows are paired by the two that are alike the most (see
     ``Found.views``). bundle: the one that they were made with; where its manifest has constants for it,
     scores are normalised by its bank (see :mod:`copytrace.engine.score_normalisation`), and pairs found and ordered by that.
+    device: "cuda" has a graphics card propose the pairs, "auto" does where there is one and the search is large; the answer is
+    the same.
     Raises: StoreError, SearchError; ComparisonError, which is both, for files that do not belong together; BundleError;
-    ValueError or TypeError for arguments that are not allowed.
+    DeviceError and MissingExtraError for "cuda"; ValueError or TypeError for arguments that are not allowed.
     """
+    if device not in get_args(Device):
+        raise ValueError(f"device must be one of {', '.join(get_args(Device))}, not {device!r}")
     if sum(value is not None for value in (top, k, max_distance)) > 1:
         raise ValueError("give only one of top, k and max_distance")
     top = None if top is None else whole_number("top", top, 1)
@@ -77,12 +87,34 @@ def search(
         a, b = _images(q), _images(r)
         offsets = None if bundle is None else score_offsets(q, bundle, threads)
         made = origin(q, r) | _normalised(bundle)
+        scanner = _scanner(device, q, r)
+        used: Device = "cpu" if scanner is None else "cuda"
         if q.views is None and r.views is None:
-            rows = RowSearch(q.descriptors, r.descriptors, a.ranks, b.ranks, offsets, threads)
-            return Found(_search(rows, top, k, max_distance), a.ids, b.ids, made)
-        found = _search(ImageSearch(q.descriptors, r.descriptors, a, b, offsets, threads), top, k, max_distance)
+            rows = RowSearch(q.descriptors, r.descriptors, a.ranks, b.ranks, offsets, threads, scanner)
+            return Found(_search(rows, top, k, max_distance), a.ids, b.ids, made, device=used)
+        found = _search(
+            ImageSearch(q.descriptors, r.descriptors, a, b, offsets, threads, scanner), top, k, max_distance
+        )
         views = [(_label(q, i), _label(r, j)) for i, j in zip(found.query_rows, found.reference_rows, strict=True)]
-        return Found(found.pairs, a.ids, b.ids, made, views)
+        return Found(found.pairs, a.ids, b.ids, made, views, used)
+
+
+def _scanner(device: Device, queries: Descriptors, references: Descriptors) -> Scanner | None:
+    """The graphics card where it is asked for, or where there is one and the search is worth it.
+
+    Raises: DeviceError, MissingExtraError.
+    """
+    columns = int(references.descriptors.shape[1])
+    products = queries.descriptors.shape[0] * references.descriptors.shape[0] * columns
+    if device == "cpu" or (device == "auto" and products < _WORTH_A_CARD):
+        return None
+    try:
+        return CardScanner(columns)
+    except (DeviceError, MissingExtraError) as error:
+        if device == "cuda":
+            raise
+        log.info("searching on the CPU: %s", error)
+        return None
 
 
 def _search(searched: Searches[Result], top: int | None, k: int | None, max_distance: float | None) -> Result:

@@ -9,6 +9,7 @@ import typer
 from .. import searching
 from ..arguments import MAX_THREADS
 from ..bundle import Bundle
+from ..infer import Device
 from ..outputs import PAIRS, check_output
 from .console import print_result
 from .options import number, path
@@ -34,6 +35,10 @@ def search(
         ),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, max=MAX_THREADS, help="Default: all processors.")] = None,
+    device: Annotated[
+        Device,
+        typer.Option(help="Who proposes pairs; auto: a graphics card where there is one and the search is large."),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Find pairs of alike descriptors, exactly; score = -(squared Euclidean distance), normalised with --bundle."""
@@ -43,7 +48,7 @@ def search(
     start = time.perf_counter()
     opened = None if bundle is None else Bundle(bundle)
     found = searching.search(
-        queries, references, top=top, k=k, max_distance=max_distance, bundle=opened, threads=threads
+        queries, references, top=top, k=k, max_distance=max_distance, bundle=opened, threads=threads, device=device
     )
     searching.save_pairs(found, output)
     seconds = time.perf_counter() - start
@@ -53,10 +58,12 @@ def search(
         "pairs": len(found.pairs),
         "queries": len(found.query_ids),
         "references": len(found.reference_ids),
+        "device": found.device,
         "score_normalisation": constants.model_dump() if constants else None,
         "seconds": round(seconds, 3),
     }
     sizes = f"{len(found.query_ids)} queries and {len(found.reference_ids)} references"
     how = f", scores normalised (alpha {constants.alpha:g}, n {constants.n})" if constants else ""
-    text = f"{len(found.pairs)} pairs of {sizes} in {seconds:.1f} s{how}: {output}"
+    on = " on the graphics card" if found.device == "cuda" else ""
+    text = f"{len(found.pairs)} pairs of {sizes} in {seconds:.1f} s{on}{how}: {output}"
     print_result(result, text, as_json)

@@ -99,7 +99,7 @@ class _Snapshot:
     def keys(self) -> Indices:
         return np.concatenate([np.empty(0, np.int64), *(segment.keys for segment in self.segments)])
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[Block[_core.References]]:
         for start, segment in zip(self._starts, self.segments, strict=False):
             yield Block(start, segment.rows, segment.alive)
 

@@ -5,7 +5,8 @@ import numpy as np
 from .. import _core
 from ..errors import SearchError
 from ..threads import cpu_count
-from .blocks import Blocks, StreamedBlocks
+from .blocks import Blocks, Scanner, StreamedBlocks, streamed
+from .nearest_by_limits import nearest_by_limits
 from .pairs import Float32, Indices, Offsets, Pairs, Ranks, Rows, check_dimensions, load
 
 _BLOCK = 32_768  # references at a time: the more, the fewer are looked at in float64
@@ -20,21 +21,31 @@ def nearest_pairs(
     reference_ranks: Indices,
     offsets: Offsets | None = None,
     threads: int | None = None,
+    scanner: Scanner | None = None,
 ) -> Pairs:
     """The k references nearest to each query (all, if fewer), ties by reference id; the pairs of all queries, best first.
 
     queries [N, D] are loaded whole, references [M, D] block by block, float32; ranks as from ``id_ranks``; offsets of the
-    queries change the order of the pairs of different queries; threads: all processors by default.
+    queries change the order of the pairs of different queries; threads: all processors by default; scanner: who proposes pairs
+    (default: the native core).
     Raises: SearchError on bad values, different dimensions, or k < 1.
     """
     check_dimensions(queries, references)
     ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
     rows = load(queries, 0, queries.shape[0])
-    pairs = nearest_in_blocks(rows, StreamedBlocks(references, _BLOCK), k, ranks, threads or cpu_count())
+    if k < 1:
+        raise SearchError("k must be at least 1")
+    k, threads = min(k, max(references.shape[0], 1)), threads or cpu_count()
+    if scanner is None:
+        pairs = nearest_in_blocks(rows, StreamedBlocks(references, _BLOCK, _core.References), k, ranks, threads)
+    else:
+        pairs = nearest_by_limits(rows, streamed(references, _BLOCK, scanner), k, ranks, threads)
     return pairs if offsets is None else ranks.sorted(pairs.moved(offsets))
 
 
-def nearest_in_blocks(queries: Float32, references: Blocks, k: int, ranks: Ranks, threads: int) -> Pairs:
+def nearest_in_blocks(
+    queries: Float32, references: Blocks[_core.References], k: int, ranks: Ranks, threads: int
+) -> Pairs:
     """The same for rows that have been checked. Raises: SearchError on k < 1."""
     if k < 1:
         raise SearchError("k must be at least 1")

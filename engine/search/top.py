@@ -4,7 +4,7 @@ import numpy as np
 
 from ..errors import SearchError
 from ..threads import cpu_count
-from .blocks import Block, Blocks, StreamedBlocks
+from .blocks import Block, Blocks, Scanned, Scanner, streamed
 from .pairs import (
     QUERY_ROWS,
     REFERENCE_ROWS,
@@ -84,25 +84,27 @@ def top_pairs(
     query_rows: int = QUERY_ROWS,
     reference_rows: int = REFERENCE_ROWS,
     threads: int | None = None,
+    scanner: Scanner | None = None,
 ) -> Pairs:
     """The k pairs of smallest Euclidean distance, best first, ties by query id, then reference id; all pairs if fewer.
 
     With offsets of the queries, the k pairs whose squared distance is smallest with the offset of its query added.
 
     queries [N, D] are loaded whole, references [M, D] block by block; float32 arrays or HDF5 datasets. Ranks as from
-    ``id_ranks``. The block sizes bound the memory and never change the result. threads: all processors by default.
+    ``id_ranks``. The block sizes bound the memory and never change the result. threads: all processors by default. scanner: who
+    proposes pairs, in blocks of its own size (default: the native core).
     Raises: SearchError on bad values, different dimensions, or k < 1.
     """
     check_dimensions(queries, references)
     ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
     rows = load(queries, 0, queries.shape[0])
-    streamed = StreamedBlocks(references, reference_rows)
-    return top_in_blocks(rows, streamed, k, ranks, threads or cpu_count(), offsets=offsets, query_rows=query_rows)
+    scanned = streamed(references, reference_rows, scanner)
+    return top_in_blocks(rows, scanned, k, ranks, threads or cpu_count(), offsets=offsets, query_rows=query_rows)
 
 
 def top_in_blocks(
     queries: Float32,
-    references: Blocks,
+    references: Blocks[Scanned],
     k: int,
     ranks: Ranks,
     threads: int,
@@ -129,13 +131,13 @@ def top_in_blocks(
     return result
 
 
-def _scan(queries: list[tuple[int, Float32]], references: Blocks, best: _Best, threads: int) -> None:
+def _scan(queries: list[tuple[int, Float32]], references: Blocks[Scanned], best: _Best, threads: int) -> None:
     for block in references:
         for first, part in queries:
             _scan_block(part, first, block, best, threads)
 
 
-def _scan_block(queries: Float32, first: int, block: Block, best: _Best, threads: int) -> None:
+def _scan_block(queries: Float32, first: int, block: Block[Scanned], best: _Best, threads: int) -> None:
     """Halves the queries until no step finds too many pairs: a limit that lets everything pass costs time, not memory."""
     most = max(_MOST_AT_ONCE, len(block.rows))
     limits = best.limits(first, len(queries))
@@ -148,7 +150,7 @@ def _scan_block(queries: Float32, first: int, block: Block, best: _Best, threads
     _scan_block(queries[half:], first + half, block, best, threads)
 
 
-def _guess_limit(queries: Float32, references: Blocks, wanted: int, offsets: Offsets | None) -> float:
+def _guess_limit(queries: Float32, references: Blocks[Scanned], wanted: int, offsets: Offsets | None) -> float:
     """A distance that, by a sample of the pairs, somewhat more than ``wanted`` pairs do not exceed."""
     total = len(queries) * references.shape[0]
     if total < 4_000_000:

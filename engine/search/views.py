@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from ..errors import SearchError
+from .blocks import Scanner
 from .nearest import nearest_pairs
 from .pairs import Indices, Offsets, Pairs, Rows, id_ranks
 from .range import pairs_within
@@ -75,7 +76,10 @@ class Searches(Protocol[Found]):
 
 
 class RowSearch:
-    """The searches of rows, queries [N, D] and references [M, D], whose images have these ranks."""
+    """The searches of rows, queries [N, D] and references [M, D], whose images have these ranks.
+
+    scanner: who proposes pairs (default: the native core).
+    """
 
     def __init__(
         self,
@@ -85,6 +89,7 @@ class RowSearch:
         reference_ranks: Indices,
         offsets: Offsets | None = None,
         threads: int | None = None,
+        scanner: Scanner | None = None,
     ) -> None:
         self.pairs_in_all = queries.shape[0] * references.shape[0]
         self._rows = (queries, references)
@@ -93,6 +98,7 @@ class RowSearch:
             "reference_ranks": reference_ranks,
             "offsets": offsets,
             "threads": threads,
+            "scanner": scanner,
         }
 
     def nearest(self, k: int) -> Pairs:
@@ -116,10 +122,11 @@ class ImageSearch:
         reference_images: Images,
         offsets: Offsets | None = None,
         threads: int | None = None,
+        scanner: Scanner | None = None,
     ) -> None:
         self._images = (query_images, reference_images)
         query_ranks, reference_ranks = (images.ranks[images.of_row] for images in self._images)
-        self._rows = RowSearch(queries, references, query_ranks, reference_ranks, offsets, threads)
+        self._rows = RowSearch(queries, references, query_ranks, reference_ranks, offsets, threads, scanner)
 
     def nearest(self, k: int) -> ImagePairs:
         """The k images nearest to each image; they are among the nearest rows of its rows, k times as many as an image has."""
