@@ -11,6 +11,7 @@ from .alike import CROPS, FEATURES, MATCHING, OUTPUT, open_collection
 from .arguments import MAX_BATCH, MAX_THREADS, file_path, flag, one_of, whole_number
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .bundle_embedder import BundleEmbedder
+from .decoding import DecoderName
 from .describe import Backend
 from .embedder import Damaged, Output, Role, Views
 from .errors import BundleError
@@ -30,7 +31,9 @@ class Engine:
 
     bundle: a folder (default: the one in the package). precision: "int8" or "float32". threads: for networks, and for decoding
     unless ``decoders`` says how many decode (default: all processors). batch: images a network takes at a time. backend:
-    "native" or "numpy". Safe to use from several threads; its copy in another process (it pickles) opens the bundle anew.
+    "native" or "numpy". decoder: who decodes plain JPEGs, "cpu", "dali", "nvimgcodec", or "auto" for DALI where the networks
+    are on a card and the CPU elsewhere; their pixels differ by fractions of a grey level. Safe to use from several threads;
+    its copy in another process (it pickles) opens the bundle anew.
     Raises: BundleError, MissingExtraError; ValueError or TypeError for arguments that are none of these.
     """
 
@@ -45,9 +48,11 @@ class Engine:
         batch: int | None = None,
         backend: Backend = "native",
         pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+        decoder: DecoderName = "auto",
     ) -> None:
         one_of("device", device, get_args(Device))
         one_of("backend", backend, get_args(Backend))
+        one_of("decoder", decoder, get_args(DecoderName))
         threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
         decoders = None if decoders is None else whole_number("decoders", decoders, 1, MAX_THREADS)
         batch = None if batch is None else whole_number("batch", batch, 1, MAX_BATCH)
@@ -61,6 +66,7 @@ class Engine:
             "batch": batch,
             "backend": backend,
             "pixel_limit": pixel_limit,
+            "decoder": decoder,
         }
         self._embedder = BundleEmbedder(
             self.bundle,
@@ -71,6 +77,7 @@ class Engine:
             batch=batch,
             backend=backend,
             pixel_limit=pixel_limit,
+            decoder=decoder,
         )
         self._pipeline = Pipeline(self._embedder)
 
