@@ -1,0 +1,45 @@
+"""The comparison with other programs: what should compute the same does, and its tables say what was measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.alternatives.__main__ import Measured, _figures, table
+from benchmarks.alternatives.models import MODELS
+from benchmarks.alternatives.photographs import megapixels
+from copytrace.engine import Bundle
+from copytrace.engine.read import decode_sizes, image_size
+
+from conftest import PHOTOS
+
+
+@pytest.mark.parametrize("name", ["torch eager", "ONNX Runtime float32", "copytrace float32"])
+def test_networks_compute_the_same_in_every_runtime(name: str) -> None:
+    networks = Bundle().networks("float32")
+    sizes = [file.input_size for file in networks]
+    data = [(PHOTOS / "references" / f"R000{i}.jpg").read_bytes() for i in range(3)]
+    pictures = [decode_sizes(one, sizes)[0] for one in data]
+    batch = [np.stack(one) for one in zip(*pictures, strict=True)]
+    right = MODELS["ONNX Runtime float32"](1)(batch)
+    found = MODELS[name](1)(batch)
+    np.testing.assert_allclose(found, right, atol=2e-4)
+    assert found.shape == (3, sum(file.dimension for file in networks))
+
+
+def test_photographs_of_a_megapixel(tmp_path: Path) -> None:
+    paths = megapixels(PHOTOS / "references", tmp_path, 2)
+    first, second = (path.read_bytes() for path in paths)
+    assert image_size(first) == image_size(second) == (1152, 864) and first != second
+    assert megapixels(PHOTOS / "references", tmp_path, 1)[0].read_bytes() == first
+
+
+def test_figures_and_their_table() -> None:
+    ours, theirs = Measured([1.0, 2.0, 1.0], [2.0, 2.0, 2.0]), Measured([4.0, 4.0, 5.0], [6.0, 10.0, 6.0])
+    row = _figures(theirs, 10, ours)
+    assert row["images_per_second"] == 2.5 and row["processor_ms"] == 600
+    assert [row[f"ours_faster_wall{end}"] for end in ("", "_least", "_most")] == [4, 2, 5]
+    assert row["ours_faster_processor"] == 3
+    assert "| plain torch | 2.5 | 600.00 | 4.00 (2.00 to 5.00) | 3.00 (3.00 to 5.00) | >= 12 |" in table(
+        "programs", {"plain torch": row}, {"plain torch": 12}
+    )
