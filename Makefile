@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard csrc/* csrc/*/*) setup.py pyproject.toml
 
-.PHONY: demo test test-kills test-clang test-arm test-sanitizers dev lint format bench clean
+.PHONY: demo test test-gpu test-kills test-clang test-arm test-sanitizers dev lint format bench clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/copytrace demo
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
+
+# What needs an NVIDIA GPU; everywhere else these tests are skipped. TensorRT builds its engines first, which takes minutes.
+test-gpu: $(VENV)/gpu.stamp
+	$(BIN)/python -m pytest -q -m gpu
 
 # The service killed 50 times under load; some minutes. `make test` has a short form of it.
 test-kills: $(VENV)/dev.stamp
@@ -63,6 +67,13 @@ bench: $(VENV)/dev.stamp
 clean:
 	rm -rf $(VENV) build *.egg-info
 	find engine export train -name '*.so' -delete
+
+# The libraries for cards take the place of those for the CPU, which have the same names.
+$(VENV)/gpu.stamp: $(VENV)/dev.stamp
+	$(BIN)/pip uninstall -q -y onnxruntime faiss-cpu
+	$(BIN)/pip install -q -e '.[gpu]'
+	$(BIN)/pip install -q --force-reinstall --no-deps 'onnxruntime-gpu>=1.27'
+	touch $@
 
 # mypy needs to see the folders under the names they are installed by.
 $(VENV)/lint/copytrace: | $(BIN)/python

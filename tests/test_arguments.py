@@ -49,6 +49,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 ENGINE: list[tuple[str, Any, str]] = [
     *(("precision", value, "int8, float32") for value in ("fp4", "INT8", "", None, 8, True)),
     *(("device", value, "auto, cpu, cuda") for value in ("gpu", "CUDA", "", None, 0, False)),
+    *(("runtime", value, "auto, onnxruntime, tensorrt") for value in ("trt", "cpu", "", None, 0, False)),
     *(("backend", value, "native, numpy") for value in ("x", "", None, 1, b"native", ["native"])),
     *(("threads", value, "whole number") for value in (0, -1, 2**59, 1.0, "2", True, float("nan"), [2])),
     *(("batch", value, "whole number") for value in (0, -3, 10**9, 2.5, "8", False, (8,))),
@@ -205,6 +206,9 @@ USAGE = [
     "embed '' -o a.h5",
     "embed x -o a.h5 --role querry",
     "embed x -o a.h5 --device gpu",
+    "embed x -o a.h5 --runtime trt",
+    "match x y -o a.csv --device gpu",
+    "match x y -o a.csv --runtime trt",
     "embed x -o a.h5 --backend x",
     "embed x -o a.h5 --on-error raise",
     "embed x -o a.h5 --descriptors Raw",

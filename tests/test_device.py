@@ -1,5 +1,7 @@
 """Arrays on a card: what can be seen of them without one, and, where there is one, that bytes come back as they went."""
 
+import ctypes
+import weakref
 from typing import Any
 
 import numpy as np
@@ -136,13 +138,48 @@ def test_too_much_memory_is_one_line() -> None:
     assert DeviceArray.from_host(np.ones(3)).to_host().tolist() == [1, 1, 1]  # and does not linger
 
 
-def test_the_binding_has_what_is_used() -> None:
-    """Names, so that another version of the binding fails here and not on a machine with a card."""
-    cuda = runtime()
-    names = (
-        "cudaMalloc cudaFree cudaHostAlloc cudaFreeHost cudaMemcpyAsync cudaStreamCreateWithFlags cudaStreamNonBlocking"
-    )
-    names += " cudaStreamBeginCapture cudaStreamEndCapture cudaGraphInstantiate cudaGraphLaunch cudaGraphExecDestroy"
-    names += " cudaGraphDestroy cudaEventCreate cudaEventElapsedTime cudaStreamWaitEvent cudaPointerGetAttributes"
-    assert not [name for name in names.split() if not hasattr(cuda, name)]
-    assert cuda.cudaMemcpyKind.cudaMemcpyDefault and cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+@without_card
+def test_the_binding_takes_what_it_is_given() -> None:
+    """Every function with the arguments that it gets here: another version of the binding fails now, not on a machine with a
+    card. Without one they end with a status, and touch no address."""
+    cuda, address, size, stream, event = runtime(), 4096, 16, 0, runtime().cudaEvent_t()
+    captured = cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+    given: dict[str, tuple[Any, ...]] = {
+        "cudaSetDevice": (0,),
+        "cudaGetDeviceCount": (),
+        "cudaGetDeviceProperties": (0,),
+        "cudaMalloc": (size,),
+        "cudaFree": (address,),
+        "cudaHostAlloc": (size, 0),
+        "cudaFreeHost": (address,),
+        "cudaMemcpyAsync": (address, address, size, cuda.cudaMemcpyKind.cudaMemcpyDefault, stream),
+        "cudaPointerGetAttributes": (address,),
+        "cudaStreamCreateWithFlags": (cuda.cudaStreamNonBlocking,),
+        "cudaStreamSynchronize": (stream,),
+        "cudaStreamWaitEvent": (cuda.cudaStream_t(), event, 0),
+        "cudaStreamBeginCapture": (cuda.cudaStream_t(), captured),
+        "cudaStreamEndCapture": (cuda.cudaStream_t(),),
+        "cudaStreamDestroy": (cuda.cudaStream_t(),),
+        "cudaGraphInstantiate": (cuda.cudaGraph_t(), 0),
+        "cudaGraphLaunch": (cuda.cudaGraphExec_t(), stream),
+        "cudaEventCreate": (),
+        "cudaEventRecord": (event, stream),
+        "cudaEventSynchronize": (event,),
+        "cudaEventElapsedTime": (event, event),
+        "cudaEventDestroy": (event,),
+    }
+    for name, arguments in given.items():
+        status, *_ = getattr(cuda, name)(*arguments)
+        assert status in (cuda.cudaError_t.cudaErrorInsufficientDriver, cuda.cudaError_t.cudaErrorNoDevice), name
+
+
+def test_pinned_pages_live_as_long_as_the_array() -> None:
+    """What ``pinned`` builds on: the finalizer of a ctypes array waits for the numpy array over it."""
+    freed: list[int] = []
+    pages = (ctypes.c_char * 6).from_buffer(bytearray(6))
+    weakref.finalize(pages, freed.append, 1)
+    array = np.frombuffer(memoryview(pages), np.uint8, 6).reshape(2, 3)[1:]
+    del pages
+    assert array.flags.writeable and not freed
+    del array
+    assert freed == [1]

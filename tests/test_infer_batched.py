@@ -85,6 +85,28 @@ def test_a_size_whose_rows_differ_is_not_used(path: Path, caplog: pytest.LogCapt
     assert network(pixels)[:5].tobytes() == network(pixels[:5]).tobytes()
 
 
+def test_a_lane_whose_rows_differ_is_not_used(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Other(OrtLane):
+        def run(self, bucket: int) -> None:
+            super().run(bucket)
+            self.buffers._rows[0, 0] += np.float32(1)  # type: ignore[attr-defined]
+
+    lanes = [kind(path, HostBuffers(4, SIZE, DIMENSION), [1, 4]) for kind in (OrtLane, Other, OrtLane)]
+    network = BatchedNetwork(path, lanes, [1, 4], SIZE, DIMENSION, "ONNX Runtime")
+    assert network.lanes == 2 and "2 of 3 lanes agree" in caplog.text
+    np.testing.assert_allclose(network(noise(30)), OrtNetwork(path, batch=1)(noise(30)), rtol=1e-4)
+
+
+def test_a_place_that_changes_a_row_is_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Leaning(OrtLane):
+        def run(self, bucket: int) -> None:
+            super().run(bucket)
+            self.buffers._rows[0] *= np.float32(1 + 1e-6)  # type: ignore[attr-defined]
+
+    BatchedNetwork(path, [Leaning(path, HostBuffers(4, SIZE, DIMENSION), [4])], [4], SIZE, DIMENSION, "ONNX Runtime")
+    assert "the place in a batch changes a row by up to" in caplog.text
+
+
 def test_a_call_that_fails_gives_its_lanes_back(path: Path) -> None:
     class Failing(OrtLane):
         broken = False

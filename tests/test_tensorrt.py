@@ -8,11 +8,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from copytrace.engine import Bundle
 from copytrace.engine.device import problem
 from copytrace.engine.errors import BundleError, DeviceError, DeviceMemoryError, MissingExtraError
+from copytrace.engine.infer import OrtNetwork
 from copytrace.engine.infer.trt import EngineKey, Engines, Library, Profile, find_library
 from copytrace.engine.infer.trt.build import Built, build_engine
 from copytrace.engine.infer.trt.engine_file import StaleEngineError, read_engine, write_engine
@@ -148,6 +150,54 @@ def test_networks_that_it_cannot_read(library: Library, file: NetworkFile, tmp_p
 def test_the_default_bundle(library: Library) -> None:
     for file in Bundle().networks("float32"):
         assert len(build_engine(library, file, Profile(1, 128, 128), compute_capability=ADA).plan) > 1 << 20
+
+
+def write_typed(path: Path, kind: str) -> Path:
+    """A convolution in half floats, or in eight bits by symmetric QDQ, between pixels and a float32 embedding; opset 18."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    half = kind == "fp16"
+    inner, values = (TensorProto.FLOAT16, np.float16) if half else (TensorProto.FLOAT, np.float32)
+    weights = np.random.default_rng(0).normal(size=(8, 3, 3, 3))
+    node = helper.make_node
+    nodes = [
+        node("Cast", ["pixels"], ["real"], to=inner),
+        node("Mul", ["real", "scale"], ["scaled"]),
+        node("Transpose", ["scaled"], ["planes"], perm=[0, 3, 1, 2]),
+        *([] if half else [node("QuantizeLinear", ["planes", "step", "zero"], ["quantised"])]),
+        *([] if half else [node("DequantizeLinear", ["quantised", "step", "zero"], ["in"])]),
+        *([] if half else [node("DequantizeLinear", ["weights", "steps", "zeros"], ["kernel"], axis=0)]),
+        node("Conv", ["planes", "weights"] if half else ["in", "kernel"], ["maps"], strides=[2, 2]),
+        node("Relu", ["maps"], ["positive"]),
+        node("Cast", ["positive"], ["float"], to=TensorProto.FLOAT),
+        node("GlobalAveragePool", ["float"], ["means"]),
+        node("Flatten", ["means"], ["embedding"]),
+    ]
+    constants = {"scale": np.array(1 / 255, values), "weights": weights.astype(values)}
+    if not half:
+        constants |= {"step": np.array(1 / 127, np.float32), "zero": np.array(0, np.int8)}
+        constants |= {"steps": np.full(8, 0.03, np.float32), "zeros": np.zeros(8, np.int8)}
+        constants["weights"] = np.clip(np.round(weights / 0.03), -127, 127).astype(np.int8)
+    graph = helper.make_graph(
+        nodes,
+        kind,
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", 32, 32, 3])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 8])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["fp16", "int8"])
+def test_types_are_those_that_the_network_is_written_in(
+    library: Library, file: NetworkFile, tmp_path: Path, kind: str
+) -> None:
+    path = write_typed(tmp_path / f"{kind}.onnx", kind)
+    entry = file.entry.model_copy(update={"input_size": 32, "dimension": 8})
+    OrtNetwork(path, batch=1)  # a sound network
+    assert build_engine(library, replace(file, path=path, entry=entry), PROFILE, compute_capability=ADA).plan
 
 
 def key_of(library: Library, file: NetworkFile, profile: Profile = PROFILE, capability: str = ADA) -> EngineKey:

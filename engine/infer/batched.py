@@ -50,13 +50,15 @@ class BatchedNetwork:
     ) -> None:
         self.path = path
         self.input_size, self.dimension = size, dimension
-        self.lanes = len(lanes)
         self.runtime = runtime
         self.batch = max(buckets)
+        noise = np.random.default_rng(0).integers(0, 256, (self.batch, size, size, 3), np.uint8)
+        alike = self._alike(lanes, noise)
+        self.lanes = len(alike)
+        self.buckets = self._exact(alike[0], sorted(buckets), noise)
         self._free: LifoQueue[Lane] = LifoQueue()
-        for lane in lanes:
+        for lane in alike:
             self._free.put(lane)
-        self.buckets = self._exact(sorted(buckets))
 
     def __call__(self, pixels: Pixels) -> NDArray[np.float32]:
         """uint8 RGB [N, S, S, 3] -> float32 [N, E]. Raises: BundleError, DeviceError when the network fails."""
@@ -123,26 +125,39 @@ class BatchedNetwork:
         if pixels.dtype != np.uint8 or tuple(pixels.shape[1:]) != wanted:
             raise BundleError(f"{self.path} takes uint8 [N, {', '.join(map(str, wanted))}], not {_shown(pixels)}")
 
-    def _exact(self, buckets: list[int]) -> list[int]:
+    def _alike(self, lanes: Sequence[Lane], noise: NDArray[np.uint8]) -> list[Lane]:
+        """The lanes that give the first one's rows to the last bit: each may have chosen its kernels by itself."""
+        rows = [self._alone(lane, noise, self.batch) for lane in lanes]
+        alike = [lane for lane, some in zip(lanes, rows, strict=True) if some.tobytes() == rows[0].tobytes()]
+        if len(alike) < len(lanes):
+            log.warning("%s on %s: %d of %d lanes agree", self.path.name, self.runtime, len(alike), len(lanes))
+        return alike
+
+    def _exact(self, lane: Lane, buckets: list[int], noise: NDArray[np.uint8]) -> list[int]:
         """The sizes whose rows are, to the last bit, those of the largest."""
-        most = buckets[-1]
-        noise = np.random.default_rng(0).integers(0, 256, (most, self.input_size, self.input_size, 3), np.uint8)
-        self.buckets = [most]
-        rows = self(noise)
-        if rows.tobytes() != (turned := np.roll(self(np.roll(noise, 1, axis=0)), -1, axis=0)).tobytes():
+        rows = self._alone(lane, noise, self.batch)
+        turned = np.roll(self._alone(lane, np.roll(noise, 1, axis=0), self.batch), -1, axis=0)
+        if rows.tobytes() != turned.tobytes():
             off = float(np.abs(rows - turned).max())
             log.warning("%s on %s: the place in a batch changes a row by up to %.3g", self.path.name, self.runtime, off)
-        kept = [most]
+        kept = [self.batch]
         for bucket in reversed(buckets[:-1]):
-            self.buckets = [bucket, most]
-            part = self(noise[:bucket])
+            part = self._alone(lane, noise[:bucket], bucket)
             if part.tobytes() == rows[:bucket].tobytes():
                 kept.insert(0, bucket)
             else:
                 off = float(np.abs(part - rows[:bucket]).max())
                 text = "%s on %s: %d together differ by up to %.3g from %d together; not used"
-                log.info(text, self.path.name, self.runtime, bucket, off, most)
+                log.info(text, self.path.name, self.runtime, bucket, off, self.batch)
         return kept
+
+    def _alone(self, lane: Lane, pixels: NDArray[np.uint8], bucket: int) -> NDArray[np.float32]:
+        rows = np.empty((len(pixels), self.dimension), np.float32)
+        lane.buffers.load(pixels)
+        lane.run(bucket)
+        lane.buffers.fetch(rows)
+        lane.buffers.wait()
+        return rows
 
 
 def buckets_up_to(most: int) -> list[int]:

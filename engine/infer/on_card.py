@@ -43,7 +43,10 @@ def open_on_card(file: NetworkFile, runtime: Runtime, batch: int | None, buildin
                 log.info("%s: %s", file.path.name, error)
                 problems.append(error)
     if not opened:
-        raise problems[0] if len(problems) == 1 else DeviceError("; ".join(map(str, problems)))
+        cure = (
+            ["int8 networks are made for the CPU, --precision float32 is for cards"] if file.precision == "int8" else []
+        )
+        raise DeviceError("; ".join([*map(str, problems), *cure]))
     return fastest(opened)
 
 

@@ -1,0 +1,126 @@
+"""Where a network is computed, what is said of it, and what becomes of a machine that cannot do what was asked for."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from copytrace.engine import Bundle, Engine
+from copytrace.engine.device import cuda, problem
+from copytrace.engine.errors import BundleError, DeviceError, DeviceMemoryError
+from copytrace.engine.infer import BatchedNetwork, OrtNetwork, open_network
+from copytrace.engine.infer.on_card import _fitting
+from copytrace.engine.manifest import NetworkFile
+
+from bundle_files import small_bundle
+from conftest import PHOTOS
+
+COPYTRACE = str(Path(sys.executable).parent / "copytrace")
+without_card = pytest.mark.skipif(problem() is None, reason="says what happens without a card")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_bundle(tmp_path_factory.mktemp("bundle") / "small")
+
+
+@pytest.fixture(scope="module")
+def file(bundle: Path) -> NetworkFile:
+    return Bundle(bundle).networks("float32")[0]
+
+
+@pytest.fixture
+def without_binding(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As where the extra was not installed."""
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)  # type: ignore[arg-type]
+    cuda.runtime.cache_clear()
+    cuda.card.cache_clear()
+    yield
+    cuda.runtime.cache_clear()
+    cuda.card.cache_clear()
+
+
+@without_card
+def test_the_cpu_takes_over_and_says_why(file: NetworkFile) -> None:
+    for runtime in ("auto", "onnxruntime"):
+        network = open_network(file, runtime=runtime)  # type: ignore[arg-type]
+        assert isinstance(network, OrtNetwork) and network.lanes == 0
+        assert network.runtime.startswith("ONNX Runtime ") and network.runtime.endswith(f" on the CPU ({problem()})")
+    assert open_network(file, "cpu").runtime.endswith(" on the CPU")  # which was asked for
+
+
+@pytest.mark.usefixtures("without_binding")
+def test_without_the_extra_the_cpu_takes_over(file: NetworkFile) -> None:
+    assert (
+        'on the CPU (cuda.bindings.runtime is not installed; pip install "copytrace[gpu]"' in open_network(file).runtime
+    )
+    with pytest.raises(DeviceError, match=r"cannot compute on a graphics card: .*copytrace\[gpu\].*; use --device cpu"):
+        open_network(file, "cuda")
+
+
+@without_card
+@pytest.mark.parametrize(("device", "runtime"), [("cuda", "auto"), ("cuda", "tensorrt"), ("auto", "tensorrt")])
+def test_what_was_named_is_not_replaced(file: NetworkFile, device: str, runtime: str) -> None:
+    with pytest.raises(DeviceError, match=f"cannot compute on a graphics card: {problem()}; use --device cpu"):
+        open_network(file, device, runtime=runtime)  # type: ignore[arg-type]
+
+
+def test_tensorrt_is_not_for_the_cpu(file: NetworkFile) -> None:
+    with pytest.raises(DeviceError, match="TensorRT does not compute on the CPU"):
+        open_network(file, "cpu", runtime="tensorrt")
+
+
+@pytest.mark.parametrize("change", [{"input_size": 64}, {"dimension": 99}])
+def test_a_mismatched_bundle_falls_back_on_nothing(file: NetworkFile, change: dict[str, int]) -> None:
+    with pytest.raises(BundleError, match="the manifest says"):
+        open_network(replace(file, entry=file.entry.model_copy(update=change)))
+
+
+def test_where_memory_does_not_suffice_fewer_are_computed_together(
+    file: NetworkFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    """TensorRT's own builder is given too little of it; what it builds then is computed by ONNX Runtime here."""
+    bindings = pytest.importorskip("tensorrt_rtx_bindings", reason="needs TensorRT for RTX")
+    from copytrace.engine.infer.buffers import HostBuffers
+    from copytrace.engine.infer.ort_lane import OrtLane
+    from copytrace.engine.infer.trt import Profile
+    from copytrace.engine.infer.trt.build import build_engine
+    from copytrace.engine.infer.trt.library import opened
+
+    def with_workspace(size: int) -> BatchedNetwork:
+        def way(file: NetworkFile, most: int, building: object) -> BatchedNetwork:
+            profile = Profile(1, most, most)
+            build_engine(opened(bindings), file, profile, compute_capability="8.9", workspace=size)
+            lanes = [OrtLane(file.path, HostBuffers(most, file.input_size, file.dimension), [most])]
+            return BatchedNetwork(file.path, lanes, [most], file.input_size, file.dimension, "here")
+
+        return _fitting(way, file, 4096, lambda what, done: None)
+
+    network = with_workspace(8 << 20)
+    assert 1 < network.batch < 4096
+    assert f"with {network.batch} images at a time instead of {4 * network.batch}" in caplog.text
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+    with pytest.raises(DeviceMemoryError):
+        with_workspace(0)  # not even one
+
+
+@without_card
+def test_the_command_line_says_what_computes(tmp_path: Path, bundle: Path) -> None:
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [COPYTRACE, "embed", str(PHOTOS / "queries"), "-o", str(tmp_path / "q.h5"), "--bundle", str(bundle)]
+        return subprocess.run([*command, *options], capture_output=True, text=True)
+
+    done = run("--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["runtime"].endswith(f"on the CPU ({problem()})")
+    assert f"computed by {json.loads(done.stdout)['runtime']}" in run("--device", "auto").stdout
+    failed = run("--device", "cuda")
+    assert failed.returncode == 1 and failed.stderr.count("\n") == 1 and failed.stderr.startswith("error: ")
+
+
+def test_the_engine_says_what_computes(bundle: Path) -> None:
+    assert Engine(bundle, device="cpu").runtime.endswith("on the CPU")
+    assert "runtime" not in Engine(bundle, device="cpu").embedder.options()  # files of the CPU are as they were
