@@ -7,6 +7,7 @@ rows.
 
 import argparse
 import hashlib
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 
 from copytrace.engine import Collection, Engine
 from copytrace.engine.serve.live import LiveReferences, Newcomer
+from copytrace.engine.serve.server import SWITCH_SECONDS
 
 from .harness import Ratio, machine
 from .served import Served, random_collection, unit_rows
@@ -102,6 +104,7 @@ def main() -> None:
     if options.changes % PART or not 0 < options.changes <= options.references:
         parser.error(f"--changes must be a multiple of {PART}, and not more than --references")
     print(f"{machine()}; {options.threads} threads")
+    sys.setswitchinterval(SWITCH_SECONDS)  # as the service does
     engine = Engine(threads=options.threads)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "refs.ct"
