@@ -6,7 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .device import problem
+from .device import DeviceArray, problem
+from .device.cuda import call, runtime
 from .errors import DeviceError, DeviceMemoryError, optional_module
 
 Where = Literal["cpu", "cuda"]
@@ -85,6 +86,7 @@ class Computed:
                 "this ONNX Runtime computes on the CPU only; for graphics cards: "
                 'pip uninstall onnxruntime, then pip install "copytrace[gpu]"'
             )
+        self._ort.preload_dlls()  # CUDA's libraries from pip's packages, where they are
         settings = {"device_id": 0, "use_tf32": int(tf32), "arena_extend_strategy": "kSameAsRequested"}
         return [("CUDAExecutionProvider", settings), "CPUExecutionProvider"]
 
@@ -96,8 +98,8 @@ class Computed:
             raise _named(error) from error
 
     def __call__(self, **inputs: Any) -> list[Any]:
-        """Arrays, what ``put`` gave, or arrays on the card (``__cuda_array_interface__``, their values made) -> the outputs,
-        which stay where they are computed; ``.numpy()`` fetches one, ``.shape()`` tells its shape.
+        """Arrays, what ``put`` gave, or arrays on the card, by the inputs' names -> the outputs, which stay where they are
+        computed; ``.numpy()`` fetches one, ``.shape()`` tells its shape.
 
         Raises: DeviceMemoryError, DeviceError.
         """
@@ -113,10 +115,9 @@ class Computed:
             raise _named(error) from error
 
     def _bind(self, binding: Any, name: str, value: Any) -> None:
-        card = getattr(value, "__cuda_array_interface__", None)
-        if card is not None:
-            dtype = np.dtype(card["typestr"])
-            binding.bind_input(name, "cuda", 0, dtype.type, list(card["shape"]), card["data"][0])
+        if isinstance(value, DeviceArray):
+            call(runtime().cudaStreamSynchronize, value.stream)
+            binding.bind_input(name, "cuda", 0, value.dtype.type, list(value.shape), value.address)
         elif isinstance(value, np.ndarray):
             binding.bind_cpu_input(name, np.ascontiguousarray(value))
         else:

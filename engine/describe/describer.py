@@ -1,7 +1,4 @@
-"""What turns raw embeddings into final descriptors, as the engine sees it, and the forms there are of it.
-
-A form for another device (CUDA) is one more class and one more line in :func:`open_describer`.
-"""
+"""What turns raw embeddings into final descriptors, as the engine sees it, and the forms there are of it."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -11,7 +8,7 @@ from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-Backend = Literal["native", "numpy"]
+Backend = Literal["native", "numpy", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +68,16 @@ class Describer(Protocol):
 def open_describer(
     projection: Projection, bank: Float32 | None = None, *, backend: Backend = "native", threads: int = 1
 ) -> Describer:
-    """The form that ``backend`` names: "native" (the C++ core, any instruction set) or "numpy" (the definition, slow).
+    """The form that ``backend`` names: "native" (the C++ core, any instruction set), "numpy" (the definition, slow) or
+    "cuda" (a graphics card, which also takes embeddings that are there already).
 
     bank: [M, D], which only queries need. threads: of the native core, for one call.
+    Raises: DeviceError, MissingExtraError for "cuda".
     """
+    if backend == "cuda":
+        from .on_card import CardDescriber
+
+        return CardDescriber(projection, bank, threads=threads)
     if backend == "numpy":
         from .with_numpy import NumpyDescriber
 

@@ -12,7 +12,7 @@ Float64 = NDArray[np.float64]
 SHORTEST = 1e-30
 
 
-def _unit(rows: Float64) -> Float64:
+def unit(rows: Float64) -> Float64:
     """Rows scaled to unit length; rows shorter than 1e-30 have no direction and become zeros."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     result: Float64 = np.divide(rows, length, out=np.zeros_like(rows), where=length >= SHORTEST)
@@ -32,12 +32,12 @@ def project(raw: Float32, mean: Float32, components: Float32, eigenvalues: Float
     """
     weights = _finite(components, "components") / np.sqrt(_finite(eigenvalues, "eigenvalues"))[:, None]
     projected = (_finite(raw, "raw") - _finite(mean, "mean")) @ weights.T
-    return _unit(projected).astype(np.float32)
+    return unit(projected).astype(np.float32)
 
 
 def nearest(queries: Float32, bank: Float32, k: int) -> tuple[Float64, NDArray[np.int64]]:
     """The k bank rows of greatest cosine, equal ones in row order: cosines [N, k], rows [N, k], best first."""
-    cosines = _unit(_finite(queries, "queries")) @ _unit(_finite(bank, "bank")).T
+    cosines = unit(_finite(queries, "queries")) @ unit(_finite(bank, "bank")).T
     order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(cosines, order, axis=1), order
 
@@ -59,8 +59,8 @@ def normalise(
     if method != 2:
         raise ValueError("method must be 1 or 2")
     away = q[:, None, :] - bank[rows[:, :directions]].astype(np.float64)
-    mean = np.stack([_unit(differences).mean(axis=0) for differences in away]) if len(q) else q
-    return np.asarray(q + strength * _unit(mean), np.float32)
+    mean = np.stack([unit(differences).mean(axis=0) for differences in away]) if len(q) else q
+    return np.asarray(q + strength * unit(mean), np.float32)
 
 
 def background_scores(queries: Float32, bank: Float32, n: int) -> Float64:
