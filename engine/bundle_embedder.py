@@ -6,13 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from .bundle import Bundle
+from .decoding import DecoderName, decode_together, open_decoder, why_not
 from .describe import Backend, Describer
-from .embedder import Decoded, Float32, Output, Role, Views
-from .infer import Building, Device, Network, Runtime, open_network
+from .device import on_host, side_by_side, stacked
+from .embedder import Decoded, Float32, Output, Raw, Role, Views
+from .infer import BatchedNetwork, Building, Device, Network, Runtime, open_network
 from .manifest import Precision
 from .match.regions import MOST_REGIONS
 from .match.views import query_views
-from .read import DEFAULT_PIXEL_LIMIT, Image, PixelImage, PixelSet, UndecodableError, decode_sizes, stretch_sizes
+from .read import DEFAULT_PIXEL_LIMIT, Image, PixelImage, UndecodableError, decode_sizes, stretch_sizes
+from .read.batches import Squares
 from .read.decode import decode_whole
 from .threads import cpu_count
 
@@ -25,8 +28,9 @@ class BundleEmbedder:
     precision: "int8" (default, fast) or "float32". threads: for networks, and for decoding unless ``decoders`` says how many
     decode (default: all processors). batch: images a network computes at a time (default: the bundle's).
     backend: "native" or "numpy", who projects and normalises. device, runtime, building: see
-    :func:`copytrace.engine.infer.open_network`.
-    Raises: BundleError, MissingExtraError; DeviceError for a device or a runtime that was named and cannot be used.
+    :func:`copytrace.engine.infer.open_network`. decoder: see :data:`copytrace.engine.decoding.DecoderName`.
+    Raises: BundleError, MissingExtraError; DeviceError for a device or a runtime that was named and cannot be used;
+    CopytraceError for a decoder of which that is so.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class BundleEmbedder:
         batch: int | None = None,
         backend: Backend = "native",
         pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+        decoder: DecoderName = "auto",
         building: Building = lambda what, done: None,
     ) -> None:
         self.bundle = bundle
@@ -55,6 +60,14 @@ class BundleEmbedder:
         self.workers = max(network.lanes for network in self.networks) or threads or cpu_count()
         self.batch = max(network.batch for network in self.networks)
         self.describer: Describer = bundle.describer(backend)
+        self._together = open_decoder(
+            decoder,
+            self.sizes,
+            batch=self.batch,
+            on_card=all(isinstance(network, BatchedNetwork) for network in self.networks),
+            decoders=self.decoders,
+            pixel_limit=pixel_limit,
+        )
         log.info("%s: %s, %s, %s", bundle.path, bundle.manifest.name, precision, self.runtime)
 
     @property
@@ -83,24 +96,35 @@ class BundleEmbedder:
 
     def options(self) -> dict[str, str | int]:
         """What else rows, or which images have one, depend on."""
-        on_card = {"runtime": self.runtime} if any(network.lanes for network in self.networks) else {}
-        return {"pixel_limit": self.pixel_limit, "backend": self.describer.backend, **on_card}
+        options: dict[str, str | int] = {"pixel_limit": self.pixel_limit, "backend": self.describer.backend}
+        if any(network.lanes for network in self.networks):
+            options["runtime"] = self.runtime
+        if self._together is not None:
+            options["decoder"] = self._together.name
+        return options
 
     def decode(self, images: Sequence[Image | PixelImage], views: Views = "whole") -> list[Decoded]:
         """Each image's pixels at every size in ``sizes``, or why there are none; and those of its views."""
+        if self._together is not None and views == "whole":
+            return decode_together(self._together, images, self.sizes)
         return [self._decode(image, views) for image in images]
 
-    def embed(self, pictures: Sequence[PixelSet]) -> Float32:
+    def embed(self, pictures: Sequence[Squares]) -> Raw:
         """Raw embeddings float32 [N, E]: the networks' outputs side by side, each of the picture at its own size."""
-        of_size = {size: np.stack([picture[i] for picture in pictures]) for i, size in enumerate(self.sizes)}
+        squares = {size: stacked([picture[i] for picture in pictures]) for i, size in enumerate(self.sizes)}
+        on_card = [network for network in self.networks if isinstance(network, BatchedNetwork)]
+        if len(on_card) == len(self.networks):
+            return side_by_side([network.rows_on_card(squares[network.input_size]) for network in on_card])
+        of_size = {size: on_host(pixels) for size, pixels in squares.items()}
         parts = [network(of_size[network.input_size]) for network in self.networks]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
-    def describe(self, raw: Float32, output: Output) -> Float32:
+    def describe(self, raw: Raw, output: Output) -> Float32:
         """Raw embeddings float32 [N, E] -> what ``output`` names, float32 [N, D] (or [N, E] for "raw").
 
         Raises: ValueError where a row is not finite.
         """
+        raw = on_host(raw)
         if output == "raw":
             return raw
         if output == "projected":
@@ -115,11 +139,8 @@ class BundleEmbedder:
                 return Decoded(image.id, stretch_sizes(image.pixels, self.sizes))
             pixels, damage = decode_sizes(image.read(), self.sizes, pixel_limit=self.pixel_limit)
             return Decoded(image.id, pixels, damage=damage)
-        except UndecodableError as error:
-            reason = str(error)
-        except OSError as error:
-            reason = str(error) if error.errno is None else f"cannot be read: {error.strerror}"
-        return Decoded(image.id, None, reason)
+        except (UndecodableError, OSError) as error:
+            return Decoded(image.id, None, why_not(error))
 
     def _decode_views(self, image: Image | PixelImage, views: Views) -> Decoded:
         """The whole picture, just as without views, and what was found in it. Raises: UndecodableError, OSError."""

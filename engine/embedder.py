@@ -7,8 +7,10 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .device import DeviceArray
 from .match.views import WHOLE
-from .read import Image, PixelImage, PixelSet
+from .read import Image, PixelImage
+from .read.batches import Squares
 
 Role = Literal["reference", "query"]
 Output = Literal["raw", "projected", "method1", "method2"]
@@ -20,6 +22,8 @@ Views = Literal["whole", "turns", "regions", "all"]
 """Which labelled rows an image gives: the whole picture's; its quarter turns' as well, its regions', or all of these."""
 
 Float32 = NDArray[np.float32]
+Raw = Float32 | DeviceArray
+"""Raw embeddings float32 [N, E]; those of networks on a card stay there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +34,13 @@ class Decoded:
     """
 
     id: str
-    pixels: PixelSet | None
+    pixels: Squares | None
     reason: str | None = None
     damage: str | None = None
-    views: Sequence[tuple[str, PixelSet]] = ()
+    views: Sequence[tuple[str, Squares]] = ()
 
     @property
-    def all_pixels(self) -> list[PixelSet]:
+    def all_pixels(self) -> list[Squares]:
         """One for each row that the image gives."""
         return [] if self.pixels is None else [self.pixels, *(pixels for _, pixels in self.views)]
 
@@ -60,11 +64,11 @@ class Embedder(Protocol):
         """Each image's pixels, or why there are none; and those of the views that are asked for."""
         ...
 
-    def embed(self, pictures: Sequence[PixelSet]) -> Float32:
+    def embed(self, pictures: Sequence[Squares]) -> Raw:
         """Raw embeddings float32 [N, E]; a row depends on its own picture alone."""
         ...
 
-    def describe(self, raw: Float32, output: Output) -> Float32:
+    def describe(self, raw: Raw, output: Output) -> Float32:
         """Raw embeddings float32 [N, E] -> what ``output`` names, float32 [N, D] (or [N, E] for "raw").
 
         Raises: ValueError where a row is not finite.

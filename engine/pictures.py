@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle_embedder import BundleEmbedder
+from .device import on_host
 from .embedder import Output
 from .match.aligned import thumbnail
 from .match.features import QUERY_FEATURES, REFERENCE_FEATURES, LocalFeatures, extract, extract_small
@@ -184,7 +185,7 @@ def _embed(
     """A picture with a row that is not finite becomes a bad one."""
     squares = [square for item in group if isinstance(item, _Opened) for square in item.squares]
     with timers.measure("infer"):
-        raw = embedder.embed(squares) if squares else np.empty((0, embedder.dimension("raw")), np.float32)
+        raw = on_host(embedder.embed(squares)) if squares else np.empty((0, embedder.dimension("raw")), np.float32)
     done: list[Picture | BadImage] = []
     start = 0
     for item in group:

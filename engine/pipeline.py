@@ -16,7 +16,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .embedder import Damaged, Decoded, Embedder, Float32, Output, Views
+from .device import DeviceArray
+from .embedder import Damaged, Decoded, Embedder, Float32, Output, Raw, Views
 from .parallel import Threads
 from .read import Image, PixelImage
 from .store import Slice
@@ -118,8 +119,16 @@ def _embed_group(embedder: Embedder, group: list[Decoded], output: Output, timer
     return Slice(items, rows, [(decoded.id, decoded.damage) for decoded in group if decoded.damage is not None])
 
 
-def _describe_finite(embedder: Embedder, raw: Float32, output: Output) -> tuple[Float32, NDArray[np.bool_]]:
+def _describe_finite(embedder: Embedder, raw: Raw, output: Output) -> tuple[Float32, NDArray[np.bool_]]:
     """The finite rows among those of raw embeddings [N, E], float32 [n, D], and which they are, bool [N]."""
+    if isinstance(raw, DeviceArray):
+        try:
+            rows = embedder.describe(raw, output)
+            if np.isfinite(rows).all():
+                return rows, np.ones(len(rows), np.bool_)
+        except ValueError:
+            pass
+        raw = raw.to_host()  # to find those that are not
     finite = np.asarray(np.isfinite(raw).all(axis=1), np.bool_)
     try:
         rows = embedder.describe(raw[finite], output)

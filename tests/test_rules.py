@@ -84,6 +84,7 @@ def test_engine_imports_follow_the_rules(path: Path) -> None:
                 "run",
                 "api",
                 "cli",
+                "decoding",
                 "embedder",
                 "found",
                 "scoring",

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from ..api import Engine
+from ..device import on_host
 from ..embedder import Role
 from ..errors import SourceError
 from ..pipeline import chunks_of
-from ..read import BadImage, Image, PixelSet, Source
+from ..read import BadImage, Image, Source
+from ..read.batches import Squares
 
 MILLION = 1_000_000
 _PICTURES = 64
@@ -90,7 +92,7 @@ class _Stages:
         self._decoders = stack.enter_context(ThreadPoolExecutor(embedder.decoders))
         self._workers = stack.enter_context(ThreadPoolExecutor(embedder.workers))
         self._pictures = self._decoded()
-        self._raw = np.tile(embedder.embed(self._pictures[:1]), (len(images), 1))
+        self._raw = np.tile(on_host(embedder.embed(self._pictures[:1])), (len(images), 1))
         self.failed: list[BadImage] = []
 
     def measure(self) -> dict[str, float]:
@@ -127,9 +129,9 @@ class _Stages:
     def _chunks(self) -> Iterable[list[Image]]:
         return chunks_of(self._images, self._engine.embedder.batch)
 
-    def _decoded(self) -> list[PixelSet]:
+    def _decoded(self) -> list[Squares]:
         """The first pictures that can be decoded. Raises: SourceError where none can."""
-        pictures: list[PixelSet] = []
+        pictures: list[Squares] = []
         first = None
         for chunk in self._chunks():
             for decoded in self._engine.embedder.decode(chunk):

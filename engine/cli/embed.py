@@ -9,6 +9,7 @@ import typer
 from ..api import Engine
 from ..arguments import MAX_BATCH, MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
+from ..decoding import DecoderName
 from ..describe import Backend
 from ..embedder import Damaged, Output, Role, Views
 from ..manifest import Precision
@@ -60,6 +61,9 @@ def embed(
         int | None, typer.Option(min=1, max=MAX_BATCH, help="Images per network call; changes no result.")
     ] = None,
     backend: Annotated[Backend, typer.Option(help="Who projects and normalises.")] = "native",
+    decoder: Annotated[
+        DecoderName, typer.Option(help="Who decodes plain JPEGs; auto: DALI for networks on a card, else the CPU.")
+    ] = "auto",
     pixel_limit: Annotated[int, typer.Option(min=1, help="Images with more pixels are refused.")] = DEFAULT_PIXEL_LIMIT,
     byte_limit: Annotated[int, typer.Option(min=1, help="Images of more bytes are not read.")] = DEFAULT_BYTE_LIMIT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
@@ -75,6 +79,7 @@ def embed(
             batch=batch_size,
             backend=backend,
             pixel_limit=pixel_limit,
+            decoder=decoder,
             building=building,
         )
     try:

@@ -2,7 +2,20 @@
 
 from .array import DeviceArray
 from .cuda import Card, card, problem
+from .joined import on_host, side_by_side, stacked
 from .memory import pinned
 from .stream import Event, Graph, Stream
 
-__all__ = ["Card", "DeviceArray", "Event", "Graph", "Stream", "card", "pinned", "problem"]
+__all__ = [
+    "Card",
+    "DeviceArray",
+    "Event",
+    "Graph",
+    "Stream",
+    "card",
+    "on_host",
+    "pinned",
+    "problem",
+    "side_by_side",
+    "stacked",
+]
