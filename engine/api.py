@@ -52,8 +52,8 @@ class Engine:
         batch: int | None = None,
         backend: Backend = "native",
         pixel_limit: int = DEFAULT_PIXEL_LIMIT,
-        building: Building = lambda what, done: None,
         decoder: DecoderName = "auto",
+        building: Building = lambda what, done: None,
     ) -> None:
         one_of("device", device, get_args(Device))
         one_of("runtime", runtime, get_args(Runtime))
@@ -85,8 +85,8 @@ class Engine:
             batch=batch,
             backend=backend,
             pixel_limit=pixel_limit,
-            building=building,
             decoder=decoder,
+            building=building,
         )
         self._pipeline = Pipeline(self._embedder)
 

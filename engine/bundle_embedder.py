@@ -29,7 +29,8 @@ class BundleEmbedder:
     decode (default: all processors). batch: images a network computes at a time (default: the bundle's).
     backend: "native" or "numpy", who projects and normalises. device, runtime, building: see
     :func:`copytrace.engine.infer.open_network`. decoder: see :data:`copytrace.engine.decoding.DecoderName`.
-    Raises: BundleError, MissingExtraError; DeviceError for a device or a runtime that was named and cannot be used.
+    Raises: BundleError, MissingExtraError; DeviceError for a device or a runtime that was named and cannot be used;
+    CopytraceError for a decoder of which that is so.
     """
 
     def __init__(
@@ -44,8 +45,8 @@ class BundleEmbedder:
         batch: int | None = None,
         backend: Backend = "native",
         pixel_limit: int = DEFAULT_PIXEL_LIMIT,
-        building: Building = lambda what, done: None,
         decoder: DecoderName = "auto",
+        building: Building = lambda what, done: None,
     ) -> None:
         self.bundle = bundle
         self.precision = precision
@@ -95,9 +96,12 @@ class BundleEmbedder:
 
     def options(self) -> dict[str, str | int]:
         """What else rows, or which images have one, depend on."""
-        on_card = {"runtime": self.runtime} if any(network.lanes for network in self.networks) else {}
-        decoder = {"decoder": self._together.name} if self._together is not None else {}
-        return {"pixel_limit": self.pixel_limit, "backend": self.describer.backend, **on_card, **decoder}
+        options: dict[str, str | int] = {"pixel_limit": self.pixel_limit, "backend": self.describer.backend}
+        if any(network.lanes for network in self.networks):
+            options["runtime"] = self.runtime
+        if self._together is not None:
+            options["decoder"] = self._together.name
+        return options
 
     def decode(self, images: Sequence[Image | PixelImage], views: Views = "whole") -> list[Decoded]:
         """Each image's pixels at every size in ``sizes``, or why there are none; and those of its views."""

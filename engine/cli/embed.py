@@ -79,8 +79,8 @@ def embed(
             batch=batch_size,
             backend=backend,
             pixel_limit=pixel_limit,
-            building=building,
             decoder=decoder,
+            building=building,
         )
     try:
         with progress_bar("embedding") as progress:
