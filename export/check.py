@@ -27,7 +27,7 @@ def check_networks(bundle: Bundle) -> None:
     """Every network in every precision. Raises: BundleError, MissingExtraError."""
     for network in bundle.manifest.networks:
         for precision, entry in network.precisions.items():
-            opened = open_network(NetworkFile(bundle.path / entry.file, network, precision), batch=1)
+            opened = open_network(NetworkFile(bundle.path / entry.file, network, precision), "cpu", batch=1)
             if network.role == "detector":
                 try:
                     grid_of(opened.dimension)

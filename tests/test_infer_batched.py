@@ -1,5 +1,6 @@
 """Batches of fixed sizes over lanes, by ONNX Runtime at fixed addresses: on the CPU here, on a card with the same code."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from copytrace.engine.errors import BundleError, DeviceError
 from copytrace.engine.infer import BatchedNetwork, OrtNetwork, open_network
 from copytrace.engine.infer.batched import buckets_up_to
 from copytrace.engine.infer.buffers import HostBuffers
+from copytrace.engine.infer.fastest import fastest
 from copytrace.engine.infer.ort_lane import OrtLane, check_cuda
 
 from bundle_files import write_network
@@ -105,6 +107,20 @@ def test_a_place_that_changes_a_row_is_said(path: Path, caplog: pytest.LogCaptur
 
     BatchedNetwork(path, [Leaning(path, HostBuffers(4, SIZE, DIMENSION), [4])], [4], SIZE, DIMENSION, "ONNX Runtime")
     assert "the place in a batch changes a row by up to" in caplog.text
+
+
+def test_the_faster_one_is_taken(make: Make, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Slow(OrtLane):
+        def run(self, bucket: int) -> None:
+            time.sleep(0.05)
+            super().run(bucket)
+
+    quick = make(4, 1)
+    slow = BatchedNetwork(path, [Slow(path, HostBuffers(4, SIZE, DIMENSION), [4])], [4], SIZE, DIMENSION, "slow")
+    with caplog.at_level("INFO", "copytrace"):
+        assert fastest([slow, quick]) is quick and fastest([quick, slow]) is quick
+    assert "by slow: " in caplog.text and "images/s" in caplog.text
+    assert fastest([slow]) is slow
 
 
 def test_a_call_that_fails_gives_its_lanes_back(path: Path) -> None:

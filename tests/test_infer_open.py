@@ -1,7 +1,6 @@
 """Where a network is computed, what is said of it, and what becomes of a machine that cannot do what was asked for."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,8 +17,8 @@ from copytrace.engine.manifest import NetworkFile
 
 from bundle_files import small_bundle
 from conftest import PHOTOS
+from in_process import run
 
-COPYTRACE = str(Path(sys.executable).parent / "copytrace")
 without_card = pytest.mark.skipif(problem() is None, reason="says what happens without a card")
 
 
@@ -110,15 +109,29 @@ def test_where_memory_does_not_suffice_fewer_are_computed_together(
 
 @without_card
 def test_the_command_line_says_what_computes(tmp_path: Path, bundle: Path) -> None:
-    def run(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [COPYTRACE, "embed", str(PHOTOS / "queries"), "-o", str(tmp_path / "q.h5"), "--bundle", str(bundle)]
-        return subprocess.run([*command, *options], capture_output=True, text=True)
+    command = ("embed", PHOTOS / "queries", "-o", tmp_path / "q.h5", "--bundle", bundle)
+    found = json.loads(run(*command, "--json").stdout)["runtime"]
+    assert found.endswith(f"on the CPU ({problem()})")
+    assert f"computed by {found}\n" in run(*command).stdout
+    failed = run(*command, "--device", "cuda", "--json", code=1)
+    assert failed.stderr.count("\n") == 1 and failed.stderr.startswith("error: ")
+    assert json.loads(failed.stdout)["kind"] == "DeviceError"
 
-    done = run("--json")
-    assert done.returncode == 0 and json.loads(done.stdout)["runtime"].endswith(f"on the CPU ({problem()})")
-    assert f"computed by {json.loads(done.stdout)['runtime']}" in run("--device", "auto").stdout
-    failed = run("--device", "cuda")
-    assert failed.returncode == 1 and failed.stderr.count("\n") == 1 and failed.stderr.startswith("error: ")
+
+@without_card
+def test_every_verb_that_computes_takes_a_device(tmp_path: Path, bundle: Path) -> None:
+    small = ("--bundle", bundle, "--device", "cuda", "--runtime", "tensorrt")
+    queries = PHOTOS / "queries"
+    for arguments in (
+        ("match", queries, queries, "-o", tmp_path / "m.csv"),
+        ("verify", queries, queries, "--pairs", tmp_path / "p.csv", "-o", tmp_path / "v.csv"),
+        ("dedup", queries, "-o", tmp_path / "g.csv"),
+        ("collection", "add", tmp_path / "refs.ct", queries),
+        ("serve", tmp_path / "refs.ct", "--no-auth"),
+    ):
+        failed = run(*arguments, *small, code=1)
+        assert "error: cannot compute on a graphics card: " in failed.stderr and failed.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_engine_says_what_computes(bundle: Path) -> None:

@@ -54,7 +54,7 @@ class BatchedNetwork:
         self.batch = max(buckets)
         noise = np.random.default_rng(0).integers(0, 256, (self.batch, size, size, 3), np.uint8)
         alike = self._alike(lanes, noise)
-        self.lanes = len(alike)
+        self.lanes, self.place = len(alike), alike[0].buffers.place
         self.buckets = self._exact(alike[0], sorted(buckets), noise)
         self._free: LifoQueue[Lane] = LifoQueue()
         for lane in alike:

@@ -12,7 +12,7 @@ from ..one_line import one_line
 from ..signature import Signature, checked
 from .key import Profile
 from .library import Library
-from .progress import monitor
+from .progress import Steps, monitor
 
 Progress = Callable[[float], None]
 """Told how much of a build is done, from 0 to 1."""
@@ -57,12 +57,13 @@ def build_engine(
         options.set_shape(wanted.input, *shapes)
         if config.add_optimization_profile(options) < 0:
             raise library.error(f"refuses batches {profile} of {file.path.name}", lines)
-        watch = monitor(library.module, progress)
+        steps = Steps(progress)
+        watch = monitor(library.module, steps)  # TensorRT does not keep it
         config.progress_monitor = watch
         measured = _with_timing(config, timing)
         plan = builder.build_serialized_network(network, config)
-        if watch.raised is not None:
-            raise watch.raised
+        if steps.raised is not None:
+            raise steps.raised
         if plan is None:
             raise library.error(f"cannot build {file.path.name} for batches of {profile.best}", lines)
         return Built(bytes(plan), measured())

@@ -13,6 +13,7 @@ from pathlib import Path
 from .key import EngineKey
 
 FORMAT = 1
+"""To be raised when engines are built in another way, so that those of before are built again."""
 _LONGEST_LINE = 4096
 
 

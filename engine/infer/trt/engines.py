@@ -4,7 +4,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,8 @@ class Engines:
 
     def _keep(self, folder: Path, key: EngineKey, built: Built) -> None:
         try:
+            for left in folder.glob(f".{key.name}.*.tmp"):  # of a process that was killed: this one holds the lock
+                left.unlink(missing_ok=True)
             write_engine(folder / key.name, key, built.plan)
             if built.timing:
                 write_whole(folder / key.timing_name, built.timing)
@@ -118,9 +120,10 @@ def _bytes_of(path: Path) -> bytes:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a file's lock; without one where the file system has none."""
-    with path.open("ab") as file:
+    """Hold a file's lock; go without where there can be none."""
+    with ExitStack() as stack:
         try:
+            file = stack.enter_context(path.open("ab"))
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             log.info("%s: no lock: %s", path, error.strerror)
