@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard csrc/* csrc/*/*) setup.py pyproject.toml
 
-.PHONY: demo test test-gpu test-kills test-clang test-arm test-sanitizers dev lint format bench clean
+.PHONY: demo test test-gpu test-kills test-clang test-arm test-sanitizers dev lint format bench bench-gpu clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/copytrace demo
@@ -63,6 +63,10 @@ format: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks
+
+# On a machine with a graphics card; the record goes to benchmarks/results. Minutes, more where TensorRT builds its engines.
+bench-gpu: $(VENV)/gpu.stamp
+	$(BIN)/python -m benchmarks.gpu
 
 clean:
 	rm -rf $(VENV) build *.egg-info

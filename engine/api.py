@@ -12,7 +12,7 @@ from .arguments import MAX_BATCH, MAX_THREADS, file_path, flag, one_of, whole_nu
 from .bundle import DEFAULT_BUNDLE, Bundle
 from .bundle_embedder import BundleEmbedder
 from .decoding import DecoderName
-from .describe import Backend
+from .describe import BackendName
 from .embedder import Damaged, Output, Role, Views
 from .errors import BundleError
 from .gathering import Gathered, gather_source
@@ -31,11 +31,12 @@ class Engine:
 
     bundle: a folder (default: the one in the package). precision: "int8" or "float32". threads: for networks, and for decoding
     unless ``decoders`` says how many decode (default: all processors). batch: images a network takes at a time. backend:
-    "native" or "numpy". device: "auto" is a graphics card where one can be used, else the CPU. runtime: "onnxruntime",
-    "tensorrt" (on a card), or "auto" for the faster one; :attr:`runtime` says what it came to. TensorRT builds engines when a
-    bundle is first used, and ``building`` is told which and how far, 0 to 1. decoder: who decodes plain JPEGs, "cpu", "dali",
-    "nvimgcodec", or "auto" for DALI where the networks are on a card and the CPU elsewhere; their pixels differ by fractions of
-    a grey level. Safe to use from several threads; its copy in another process (it pickles) opens the bundle anew.
+    "native", "numpy" or "cuda", who projects and normalises, "auto" for whom the networks' device suits. device: "auto" is a
+    graphics card where one can be used, else the CPU. runtime: "onnxruntime", "tensorrt" (on a card), or "auto" for the faster
+    one; :attr:`runtime` says what it came to. TensorRT builds engines when a bundle is first used, and ``building`` is told
+    which and how far, 0 to 1. decoder: who decodes plain JPEGs, "cpu", "dali", "nvimgcodec", or "auto" for DALI where the
+    networks are on a card and the CPU elsewhere; their pixels differ by fractions of a grey level. Safe to use from several
+    threads; its copy in another process (it pickles) opens the bundle anew.
     Raises: BundleError, MissingExtraError; DeviceError for a device or a runtime that was named and cannot be used; ValueError
     or TypeError for arguments that are none of these.
     """
@@ -50,14 +51,14 @@ class Engine:
         threads: int | None = None,
         decoders: int | None = None,
         batch: int | None = None,
-        backend: Backend = "native",
+        backend: BackendName = "auto",
         pixel_limit: int = DEFAULT_PIXEL_LIMIT,
         decoder: DecoderName = "auto",
         building: Building = lambda what, done: None,
     ) -> None:
         one_of("device", device, get_args(Device))
         one_of("runtime", runtime, get_args(Runtime))
-        one_of("backend", backend, get_args(Backend))
+        one_of("backend", backend, get_args(BackendName))
         one_of("decoder", decoder, get_args(DecoderName))
         threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
         decoders = None if decoders is None else whole_number("decoders", decoders, 1, MAX_THREADS)

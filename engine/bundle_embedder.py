@@ -7,9 +7,10 @@ import numpy as np
 
 from .bundle import Bundle
 from .decoding import DecoderName, decode_together, open_decoder, why_not
-from .describe import Backend, Describer
+from .describe import BackendName, CardDescriber, Describer
 from .device import on_host, side_by_side, stacked
 from .embedder import Decoded, Float32, Output, Raw, Role, Views
+from .errors import DeviceError, MissingExtraError
 from .infer import BatchedNetwork, Building, Device, Network, Runtime, open_network
 from .manifest import Precision
 from .match.regions import MOST_REGIONS
@@ -27,7 +28,7 @@ class BundleEmbedder:
 
     precision: "int8" (default, fast) or "float32". threads: for networks, and for decoding unless ``decoders`` says how many
     decode (default: all processors). batch: images a network computes at a time (default: the bundle's).
-    backend: "native" or "numpy", who projects and normalises. device, runtime, building: see
+    backend: who projects and normalises, see :data:`copytrace.engine.describe.BackendName`. device, runtime, building: see
     :func:`copytrace.engine.infer.open_network`. decoder: see :data:`copytrace.engine.decoding.DecoderName`.
     Raises: BundleError, MissingExtraError; DeviceError for a device or a runtime that was named and cannot be used;
     CopytraceError for a decoder of which that is so.
@@ -43,7 +44,7 @@ class BundleEmbedder:
         threads: int | None = None,
         decoders: int | None = None,
         batch: int | None = None,
-        backend: Backend = "native",
+        backend: BackendName = "auto",
         pixel_limit: int = DEFAULT_PIXEL_LIMIT,
         decoder: DecoderName = "auto",
         building: Building = lambda what, done: None,
@@ -59,12 +60,13 @@ class BundleEmbedder:
         self.decoders = decoders or threads or cpu_count()
         self.workers = max(network.lanes for network in self.networks) or threads or cpu_count()
         self.batch = max(network.batch for network in self.networks)
-        self.describer: Describer = bundle.describer(backend)
+        on_card = all(isinstance(network, BatchedNetwork) for network in self.networks)
+        self.describer: Describer = _describer(bundle, backend, on_card)
         self._together = open_decoder(
             decoder,
             self.sizes,
             batch=self.batch,
-            on_card=all(isinstance(network, BatchedNetwork) for network in self.networks),
+            on_card=on_card,
             decoders=self.decoders,
             pixel_limit=pixel_limit,
         )
@@ -124,12 +126,13 @@ class BundleEmbedder:
 
         Raises: ValueError where a row is not finite.
         """
-        raw = on_host(raw)
         if output == "raw":
-            return raw
-        if output == "projected":
-            return self.describer.project(raw)
-        return self.describer.describe_queries(raw, self.bundle.normalisation(1 if output == "method1" else 2))
+            return on_host(raw)
+        how = None if output == "projected" else self.bundle.normalisation(1 if output == "method1" else 2)
+        if isinstance(self.describer, CardDescriber):
+            return self.describer.project(raw) if how is None else self.describer.describe_queries(raw, how)
+        rows = on_host(raw)
+        return self.describer.project(rows) if how is None else self.describer.describe_queries(rows, how)
 
     def _decode(self, image: Image | PixelImage, views: Views) -> Decoded:
         try:
@@ -155,3 +158,13 @@ class BundleEmbedder:
         )
         (_, whole), *others = [(view.label, stretch_sizes(view.cut(pixels), self.sizes)) for view in found]
         return Decoded(image.id, whole, damage=damage, views=others)
+
+
+def _describer(bundle: Bundle, backend: BackendName, on_card: bool) -> Describer:
+    """Raises: BundleError; DeviceError, MissingExtraError for "cuda"."""
+    if backend == "auto" and on_card:
+        try:
+            return bundle.describer("cuda")
+        except (DeviceError, MissingExtraError) as error:
+            log.warning("descriptors are computed on the CPU: %s", error)
+    return bundle.describer("native" if backend == "auto" else backend)

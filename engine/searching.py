@@ -87,16 +87,24 @@ def search(
         a, b = _images(q), _images(r)
         offsets = None if bundle is None else score_offsets(q, bundle, threads)
         made = origin(q, r) | _normalised(bundle)
-        scanner = _scanner(device, q, r)
-        used: Device = "cpu" if scanner is None else "cuda"
-        if q.views is None and r.views is None:
-            rows = RowSearch(q.descriptors, r.descriptors, a.ranks, b.ranks, offsets, threads, scanner)
-            return Found(_search(rows, top, k, max_distance), a.ids, b.ids, made, device=used)
-        found = _search(
-            ImageSearch(q.descriptors, r.descriptors, a, b, offsets, threads, scanner), top, k, max_distance
-        )
-        views = [(_label(q, i), _label(r, j)) for i, j in zip(found.query_rows, found.reference_rows, strict=True)]
-        return Found(found.pairs, a.ids, b.ids, made, views, used)
+
+        def found_by(scanner: Scanner | None) -> Found:
+            used: Device = "cpu" if scanner is None else "cuda"
+            if q.views is None and r.views is None:
+                rows = RowSearch(q.descriptors, r.descriptors, a.ranks, b.ranks, offsets, threads, scanner)
+                return Found(_search(rows, top, k, max_distance), a.ids, b.ids, made, device=used)
+            images = ImageSearch(q.descriptors, r.descriptors, a, b, offsets, threads, scanner)
+            found = _search(images, top, k, max_distance)
+            views = [(_label(q, i), _label(r, j)) for i, j in zip(found.query_rows, found.reference_rows, strict=True)]
+            return Found(found.pairs, a.ids, b.ids, made, views, used)
+
+        try:
+            return found_by(_scanner(device, q, r))
+        except DeviceError as error:
+            if device != "auto":
+                raise
+            log.warning("searching on the CPU: %s", error)
+            return found_by(None)
 
 
 def _scanner(device: Device, queries: Descriptors, references: Descriptors) -> Scanner | None:

@@ -50,7 +50,7 @@ ENGINE: list[tuple[str, Any, str]] = [
     *(("precision", value, "int8, float32") for value in ("fp4", "INT8", "", None, 8, True)),
     *(("device", value, "auto, cpu, cuda") for value in ("gpu", "CUDA", "", None, 0, False)),
     *(("runtime", value, "auto, onnxruntime, tensorrt") for value in ("trt", "cpu", "", None, 0, False)),
-    *(("backend", value, "native, numpy") for value in ("x", "", None, 1, b"native", ["native"])),
+    *(("backend", value, "auto, native, numpy, cuda") for value in ("x", "", None, 1, b"native", ["native"])),
     *(("threads", value, "whole number") for value in (0, -1, 2**59, 1.0, "2", True, float("nan"), [2])),
     *(("batch", value, "whole number") for value in (0, -3, 10**9, 2.5, "8", False, (8,))),
     *(("pixel_limit", value, "whole number") for value in (0, -1, None, 1e6, "9", True)),

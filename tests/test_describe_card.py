@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_core import SIZES, projection, unit
 
+from copytrace.engine import Engine
 from copytrace.engine.bundle import Bundle
 from copytrace.engine.describe import Normalisation, Projection, open_describer, reference
 from copytrace.engine.describe.on_card import CardDescriber
@@ -15,6 +16,7 @@ from copytrace.engine.errors import DeviceError, MissingExtraError
 from copytrace.engine.graphs import Where
 
 import in_process
+from conftest import PHOTOS
 
 WHERE = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 HOW = [
@@ -162,11 +164,24 @@ def test_without_a_card_it_is_one_line(tmp_path: Path) -> None:
         CardDescriber(identity(4))
     except (DeviceError, MissingExtraError) as error:
         assert "\n" not in str(error)
-        photos = Path(__file__).parent.parent / "engine" / "photos" / "references" / "R0000.jpg"
-        failed = in_process.run("embed", photos, "-o", tmp_path / "a.h5", "--backend", "cuda", "--json", code=1)
+        failed = in_process.run(
+            "embed", PHOTOS / "references" / "R0000.jpg", "-o", tmp_path / "a.h5", "--backend", "cuda", "--json", code=1
+        )
         assert json.loads(failed.stdout)["error"] == str(error)
     else:
         assert CardDescriber(identity(4)).backend == "cuda"
+
+
+def test_the_engine_describes_by_it() -> None:
+    photos = sorted((PHOTOS / "queries").glob("*.jpg"))[:3]
+    plain, engine = Engine(device="cpu"), Engine(device="cpu")
+    embedder = engine._embedder
+    assert (plain._embedder.describer.backend, embedder.describer.backend) == ("native", "native")
+    embedder.describer = CardDescriber(embedder.bundle.projection, embedder.bundle.bank, where="cpu")
+    assert embedder.options()["backend"] == "cuda"  # a run is resumed by the same
+    for role in ("reference", "query"):
+        np.testing.assert_allclose(engine.embed(photos, role=role), plain.embed(photos, role=role), atol=1e-5)
+    assert (engine.embed(photos, output="raw") == plain.embed(photos, output="raw")).all()
 
 
 @pytest.mark.gpu

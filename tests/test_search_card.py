@@ -213,6 +213,25 @@ def test_without_a_card_cuda_is_one_line_and_auto_the_cpu(tmp_path: Path, monkey
         search(rows, rows, device="tpu")  # type: ignore[arg-type]
 
 
+def test_a_card_that_fails_midway_is_one_line_and_auto_goes_on_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, r = data("random", 60, 90, 6)
+
+    def full(*_: object) -> None:
+        raise DeviceMemoryError("ONNX Runtime: Failed to allocate memory")
+
+    def card(columns: int) -> CardScanner:
+        scanner = CardScanner(columns, "cpu")
+        monkeypatch.setattr(scanner.proposer, "found", full)
+        return scanner
+
+    monkeypatch.setattr("copytrace.engine.searching._WORTH_A_CARD", 0)
+    monkeypatch.setattr("copytrace.engine.searching.CardScanner", card)
+    with pytest.raises(DeviceMemoryError, match="Failed to allocate"):
+        search(q, r, max_distance=2.0, device="cuda")
+    found = search(q, r, max_distance=2.0)
+    assert found.device == "cpu" and list(found) == list(search(q, r, max_distance=2.0, device="cpu"))
+
+
 @pytest.mark.gpu
 def test_a_card_s_answer_is_the_core_s_at_size() -> None:
     rng = np.random.default_rng(0)

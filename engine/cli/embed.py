@@ -10,7 +10,7 @@ from ..api import Engine
 from ..arguments import MAX_BATCH, MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
 from ..decoding import DecoderName
-from ..describe import Backend
+from ..describe import BackendName
 from ..embedder import Damaged, Output, Role, Views
 from ..manifest import Precision
 from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, StampKind, describe_ignored
@@ -60,7 +60,10 @@ def embed(
     batch_size: Annotated[
         int | None, typer.Option(min=1, max=MAX_BATCH, help="Images per network call; changes no result.")
     ] = None,
-    backend: Annotated[Backend, typer.Option(help="Who projects and normalises.")] = "native",
+    backend: Annotated[
+        BackendName,
+        typer.Option(help="Who projects and normalises; auto: the card that networks are on, else the core."),
+    ] = "auto",
     decoder: Annotated[
         DecoderName, typer.Option(help="Who decodes plain JPEGs; auto: DALI for networks on a card, else the CPU.")
     ] = "auto",

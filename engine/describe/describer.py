@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Backend = Literal["native", "numpy", "cuda"]
+BackendName = Literal["auto", "native", "numpy", "cuda"]
+"""As it is asked for; "auto" is "cuda" behind networks on a card, else "native"."""
 
 
 @dataclass(frozen=True, slots=True)

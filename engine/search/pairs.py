@@ -73,6 +73,10 @@ class Ranks:
 
     def order(self, pairs: Pairs) -> Indices:
         """Best first: distance, then query id, then reference id."""
+        order: Indices = np.argsort(pairs.distances)  # much the faster one, and right where no two are equal
+        ordered = pairs.distances[order]
+        if not (ordered[1:] == ordered[:-1]).any():
+            return order
         return np.lexsort((self.references[pairs.references], self.queries[pairs.queries], pairs.distances))
 
     def sorted(self, pairs: Pairs) -> Pairs:
