@@ -17,7 +17,8 @@ DecoderName = Literal["auto", "cpu", "dali", "nvimgcodec"]
 
 ON_CARD: BatchDecoderName = "dali"
 """What "auto" is on a card. Not the faster one as measured when it starts: the two need not agree to the last bit, and the same
-command has to give the same descriptors. Neither has been timed on a card yet."""
+command has to give the same descriptors. Neither has run on a card yet: the tests run
+both on the CPU, where only the decoding itself and the copies are others."""
 _IN_FLIGHT = 3
 """Batches that a card decodes side by side: one whose codes the CPU reads, one that is decoded, one that is resized."""
 

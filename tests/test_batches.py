@@ -18,6 +18,7 @@ from copytrace.engine.read.batches import BatchDecoder, BatchDecoderName, Outcom
 from copytrace.engine.read.batches import decoder as decoder_module
 from copytrace.engine.read.batches.checked import CheckedJpeg, checked_jpeg
 from copytrace.engine.read.batches.dali import DaliDecoder
+from copytrace.engine.read.batches.graph import SquaresGraph
 from copytrace.engine.read.batches.nvimgcodec import NvImageDecoder
 from copytrace.engine.read.jpeg import read_jpeg_header
 
@@ -167,8 +168,29 @@ def test_what_fails_in_a_batch_is_decoded_alone(name: BatchDecoderName, monkeypa
     check_same(outcomes(opened(name), good)[0], alone(good[0]), 0.8)  # the next batch is not affected
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_where_memory_is_lacking_the_cpu_decodes(
+    name: BatchDecoderName, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a warning of one line, and no trace in the next batch."""
+
+    def lacking(*_: object) -> None:
+        raise MemoryError(
+            "Error in mixed operator\nCUDA allocation failed: error\nCurrent pipeline object is no longer valid."
+        )
+
+    files = photographs(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(SquaresGraph, "__call__", lacking)
+        found = outcomes(opened(name), files)
+    for one, data in zip(found, files, strict=True):
+        check_same(one, alone(data), 0.0)
+    assert [record.getMessage().endswith(": CUDA allocation failed: error") for record in caplog.records] == [True]
+    assert difference(squares(outcomes(opened(name), files)[0])[0], squares(found[0])[0]) > 0
+
+
 def test_what_the_libraries_say_of_a_broken_file() -> None:
-    """DALI fails for the whole batch, nvImageCodec in its place; both go on."""
+    """DALI fails for the whole batch, and another graph does the next; nvImageCodec says so in its place."""
     whole, other = (jpeg for jpeg in (checked_jpeg(data, LIMIT) for data in photographs(2)) if jpeg is not None)
     broken = CheckedJpeg(whole.data[: len(whole.data) // 2], whole.header)
     options = {"batch": 4, "device": None, "threads": 1, "in_flight": 1}

@@ -1,4 +1,4 @@
-"""Arrays on a card made one: rows behind each other, and tables beside each other."""
+"""Arrays on a card made one: rows behind each other, and tables beside each other. The copies have not run on a card yet."""
 
 from collections.abc import Sequence
 from typing import Any

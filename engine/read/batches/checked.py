@@ -1,7 +1,7 @@
 """Which JPEGs a decoder that takes many at a time is given: whole ones, of the plain kinds that every decoder reads alike.
 
 libjpeg looks at each first, at an eighth of its size: it walks all of the data and computes next to nothing, which takes about
-an eighth of the time of decoding on the CPU. So what is damaged, and the words for it, are those of the CPU's decoder.
+a quarter of the time of decoding on the CPU. So what is damaged, and the words for it, are those of the CPU's decoder.
 """
 
 import re

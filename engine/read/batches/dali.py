@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .checked import CheckedJpeg
-from .graph import SquaresGraph, first_line
+from .graph import FAILURES, SquaresGraph, first_line
 from .pool import Pool
 from .protocol import BatchDecoderName, Squares
 
@@ -30,9 +30,9 @@ class DaliDecoder:
 
     def __call__(self, files: Sequence[CheckedJpeg]) -> list[Squares | None]:
         sources = [np.frombuffer(file.data, np.uint8) for file in files]
-        with self._graphs.one() as graph:
-            try:
+        try:
+            with self._graphs.one() as graph:
                 return list(graph(sources, [file.header for file in files]))
-            except RuntimeError as error:  # for one of them; which, it does not say
-                log.warning("DALI failed, the CPU decodes %d images instead: %s", len(files), first_line(error))
-                return [None] * len(files)
+        except FAILURES as error:  # for one of them; which, it does not say
+            log.warning("DALI failed, the CPU decodes %d images instead: %s", len(files), first_line(error))
+            return [None] * len(files)

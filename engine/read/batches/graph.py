@@ -12,6 +12,9 @@ from ..jpeg import JpegHeader
 from .protocol import Squares
 from .steps import steps
 
+FAILURES = (RuntimeError, ValueError, TypeError, MemoryError, CopytraceError)
+"""What DALI and nvImageCodec raise, want of a card's memory included, and a graph that cannot be made anew."""
+
 
 class SquaresGraph:
     """A DALI pipeline. Not to be called from two threads at once.
@@ -34,13 +37,14 @@ class SquaresGraph:
                 outputs = [self._square(pictures, number, size) for number, size in enumerate(self._sizes)]
                 self._pipeline.set_outputs(*outputs)
             self._pipeline.build()
-        except RuntimeError as error:
+        except FAILURES as error:
             raise CopytraceError(f"DALI cannot be set up: {first_line(error)}") from error
 
     def __call__(self, sources: Sequence[Any], headers: Sequence[JpegHeader]) -> list[Squares]:
         """Encoded JPEGs uint8 [bytes], or pictures uint8 [H, W, 3] as they are stored -> a square of each size for each.
 
-        Raises: RuntimeError, for all of them, where one cannot be decoded or memory is lacking; the next call is not affected.
+        Raises: one of ``FAILURES``, for all of them, where one cannot be decoded or memory is lacking; the graph is then not to
+        be called again.
         """
         layout, stream = ("", None) if self._decodes else ("HWC", None if self._device is None else 0)
         self._pipeline.feed_input("source", list(sources), layout, stream)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import CopytraceError, optional_module
 from .checked import CheckedJpeg
-from .graph import SquaresGraph, first_line
+from .graph import FAILURES, SquaresGraph, first_line
 from .pool import Pool
 from .protocol import BatchDecoderName, Squares
 
@@ -33,16 +33,16 @@ class NvImageDecoder:
 
     def __call__(self, files: Sequence[CheckedJpeg]) -> list[Squares | None]:
         squares: list[Squares | None] = [None] * len(files)
-        with self._pairs.one() as (codec, graph):
-            try:
+        try:
+            with self._pairs.one() as (codec, graph):
                 pictures = codec.decode(files)
                 good = [number for number, picture in enumerate(pictures) if picture is not None]
                 if good:
                     done = graph([pictures[number] for number in good], [files[number].header for number in good])
                     for number, one in zip(good, done, strict=True):
                         squares[number] = one
-            except RuntimeError as error:
-                log.warning("nvImageCodec failed, the CPU decodes %d images: %s", len(files), first_line(error))
+        except FAILURES as error:
+            log.warning("nvImageCodec failed, the CPU decodes %d images: %s", len(files), first_line(error))
         return squares
 
 
@@ -63,7 +63,7 @@ class _Codec:
                 backends=[self._library.Backend(kind) for kind in (on_card if self._on_card else (kinds.CPU_ONLY,))],
                 options=":fancy_upsampling=1",
             )
-        except RuntimeError as error:
+        except FAILURES as error:
             raise CopytraceError(f"nvImageCodec cannot be set up: {first_line(error)}") from error
         self._params = self._library.DecodeParams(apply_exif_orientation=False)
 

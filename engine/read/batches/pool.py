@@ -10,7 +10,10 @@ T = TypeVar("T")
 
 
 class Pool(Generic[T]):
-    """Up to ``most`` objects. The first is made at once, so that what cannot be made is known; others when they are needed."""
+    """Up to ``most`` objects. The first is made at once, so that what cannot be made is known; others when they are needed.
+
+    One with which something failed is not used again: inputs that it was given may still wait in it.
+    """
 
     def __init__(self, make: Callable[[], T], most: int) -> None:
         self._make = make
@@ -25,7 +28,5 @@ class Pool(Generic[T]):
                 item = self._idle.pop()
             except IndexError:
                 item = self._make()
-            try:
-                yield item
-            finally:
-                self._idle.append(item)
+            yield item
+            self._idle.append(item)
