@@ -117,7 +117,7 @@ def against_torch(networks: list[BatchedNetwork], rounds: int, on_card: bool) ->
 
     def by_torch(modules: list[Any]) -> Callable[[], list[np.ndarray]]:
         def run() -> list[np.ndarray]:
-            with torch.inference_mode(), torch.autocast(device.type, half):
+            with torch.no_grad(), torch.autocast(device.type, half):
                 rows = [module(pixels) for module, pixels in zip(modules, theirs, strict=True)]
             if on_card:
                 torch.cuda.synchronize()
