@@ -37,6 +37,8 @@ class Scanner(Protocol):
 
     block_rows: int
     """References that it does best to be given at a time."""
+    lanes: int
+    """Threads that do best to scan side by side."""
 
     def __call__(self, rows: Float32) -> Scanned: ...
 

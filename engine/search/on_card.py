@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ _ANY_NUMBER = (1 << 63) - 1
 
 
 class CardScanner:
-    """Makes references ready to be scanned by a graphics card; for the searches of one set of queries, not to be shared.
+    """Makes references ready to be scanned by a graphics card; for one search after the other.
 
     columns: D. where: "cpu" has the processor compute the same graphs, which tests them. tile: pairs looked at in one step.
     Nothing of this has run on a card yet: the tests compute the graphs on the processor.
@@ -27,9 +28,11 @@ class CardScanner:
 
     def __init__(self, columns: int, where: Where = "cuda", *, block_rows: int = 32_768, tile: int = _TILE) -> None:
         self.block_rows = block_rows
+        self.lanes = 2  # while the processor decides what one block's pairs are, the card looks at the next
         self.tile = tile
         self.proposer = Proposer(columns, where)
         self._columns = columns
+        self._keeping = Lock()
         self._kept: OrderedDict[tuple[int, int], tuple[Float32, object, NDArray[np.float64]]] = OrderedDict()
 
     def __call__(self, rows: Float32) -> "CardRows":
@@ -58,13 +61,14 @@ class CardScanner:
         The array itself is kept beside what was made of it, so that no other can come to lie at its address.
         """
         key = (queries.ctypes.data, len(queries))
-        if key not in self._kept:
-            squares = np.einsum("nd,nd->n", queries, queries, dtype=np.float64)
-            self._kept[key] = (queries, self.proposer.queries(queries), squares)
-            while len(self._kept) > _QUERIES_KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        _, ready, squares = self._kept[key]
+        with self._keeping:
+            if key not in self._kept:
+                squares = np.einsum("nd,nd->n", queries, queries, dtype=np.float64)
+                self._kept[key] = (queries, self.proposer.queries(queries), squares)
+                while len(self._kept) > _QUERIES_KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            _, ready, squares = self._kept[key]
         return ready, squares
 
 

@@ -1,5 +1,10 @@
 """The best pairs over all queries and references, in memory bounded by their number and one block."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from threading import Lock
+
 import numpy as np
 
 from ..errors import SearchError
@@ -35,6 +40,7 @@ class _Best:
         self._ranks = ranks
         self._parts: list[Pairs] = []
         self._size = 0
+        self._adding = Lock()
 
     def limits(self, first: int, count: int) -> float | Offsets:
         """What the squared distances of newcomers must not exceed, for queries first <= query < first + count.
@@ -50,10 +56,11 @@ class _Best:
         if self._offsets is not None:
             pairs = pairs.moved(self._offsets)
             pairs = pairs[pairs.distances <= self.limit]
-        self._parts.append(pairs)
-        self._size += len(pairs)
-        if self._size > 2 * self._k + 1_000_000:
-            self._trim()
+        with self._adding:
+            self._parts.append(pairs)
+            self._size += len(pairs)
+            if self._size > 2 * self._k + 1_000_000:
+                self._trim()
 
     def _trim(self) -> None:
         pairs = Pairs.join(self._parts)
@@ -99,7 +106,8 @@ def top_pairs(
     ranks = Ranks(np.asarray(query_ranks), np.asarray(reference_ranks))
     rows = load(queries, 0, queries.shape[0])
     scanned = streamed(references, reference_rows, scanner)
-    return top_in_blocks(rows, scanned, k, ranks, threads or cpu_count(), offsets=offsets, query_rows=query_rows)
+    how = {"query_rows": query_rows, "lanes": 1 if scanner is None else scanner.lanes}
+    return top_in_blocks(rows, scanned, k, ranks, threads or cpu_count(), offsets=offsets, **how)
 
 
 def top_in_blocks(
@@ -112,8 +120,10 @@ def top_in_blocks(
     offsets: Offsets | None = None,
     query_rows: int = QUERY_ROWS,
     count: int | None = None,
+    lanes: int = 1,
 ) -> Pairs:
-    """The same for rows that have been checked; count: how many references there are where not all of them count.
+    """The same for rows that have been checked; count: how many references there are where not all of them count; lanes: blocks
+    of queries that are scanned side by side.
 
     Raises: SearchError on k < 1.
     """
@@ -124,17 +134,24 @@ def top_in_blocks(
     for limit in (_guess_limit(queries, references, wanted, offsets), np.inf):
         best = _Best(wanted, ranks, limit, offsets)
         if wanted:
-            _scan(parts, references, best, threads)
+            _scan(parts, references, best, threads, lanes)
         result = best.result()
         if len(result) == wanted:  # otherwise the guess was too tight, and a second pass goes without one
             break
     return result
 
 
-def _scan(queries: list[tuple[int, Float32]], references: Blocks[Scanned], best: _Best, threads: int) -> None:
-    for block in references:
-        for first, part in queries:
-            _scan_block(part, first, block, best, threads)
+def _scan(
+    queries: list[tuple[int, Float32]], references: Blocks[Scanned], best: _Best, threads: int, lanes: int
+) -> None:
+    """The limit only gets tighter, so that one which is out of date costs time and no pair."""
+    firsts, parts = [first for first, _ in queries], [part for _, part in queries]
+    with ThreadPoolExecutor(lanes) if lanes > 1 else nullcontext() as pool:
+        side_by_side = map if pool is None else pool.map
+        for block in references:
+            step = partial(_scan_block, block=block, best=best, threads=threads)
+            for _ in side_by_side(step, parts, firsts):
+                pass
 
 
 def _scan_block(queries: Float32, first: int, block: Block[Scanned], best: _Best, threads: int) -> None:
