@@ -2,13 +2,14 @@
 
 import ctypes
 import weakref
+from collections import defaultdict, deque
 from typing import Any
 
 import numpy as np
 import pytest
 
 from copytrace.engine import CopytraceError
-from copytrace.engine.device import DeviceArray, Event, Stream, card, pinned, problem
+from copytrace.engine.device import DeviceArray, Event, Stream, card, memory, pinned, problem
 from copytrace.engine.device.cuda import runtime
 from copytrace.engine.errors import DeviceError
 
@@ -95,6 +96,19 @@ def test_what_does_not_fit_is_not_copied(array: np.ndarray) -> None:
     for copy in (target.fill_from, target.copy_to):
         with pytest.raises(ValueError, match=r"float32 \[2, 3\] cannot be copied"):
             copy(array)
+
+
+def test_memory_that_was_given_back_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_kept", defaultdict(deque, {(5, 1 << 20): deque([4096, 8192])}))
+    first, second = memory.Memory(1_000_000, 5), memory.Memory((1 << 20) - 7, 5)
+    assert (first.address, second.address, second.size) == (8192, 4096, 1 << 20)
+    del first
+    assert memory._kept[5, 1 << 20] == deque([8192])
+    first = memory.Memory(1 << 20, 5)
+    assert first.address == 8192 and not memory._kept[5, 1 << 20]
+    del first, second  # while the addresses, which are no real ones, go where the patch leads
+    sizes = {0: 256, 1: 256, 256: 256, 257: 512, (2 << 20) - 1: 2 << 20, 2 << 20: 2 << 20, (2 << 20) + 1: 4 << 20}
+    assert {size: memory._rounded(size) for size in sizes} == sizes
 
 
 @pytest.mark.gpu

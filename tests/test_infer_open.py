@@ -12,7 +12,7 @@ from copytrace.engine import Bundle, Engine
 from copytrace.engine.device import cuda, problem
 from copytrace.engine.errors import BundleError, DeviceError, DeviceMemoryError
 from copytrace.engine.infer import BatchedNetwork, OrtNetwork, open_network
-from copytrace.engine.infer.on_card import _fitting
+from copytrace.engine.infer.on_card import _cure, _fitting
 from copytrace.engine.manifest import NetworkFile
 
 from bundle_files import small_bundle
@@ -71,6 +71,12 @@ def test_what_was_named_is_not_replaced(file: NetworkFile, device: str, runtime:
 def test_tensorrt_is_not_for_the_cpu(file: NetworkFile) -> None:
     with pytest.raises(DeviceError, match="TensorRT does not compute on the CPU"):
         open_network(file, "cpu", runtime="tensorrt")
+
+
+def test_networks_for_the_cpu_say_what_a_card_takes() -> None:
+    (cure,) = _cure(Bundle().networks("int8")[0])
+    assert cure.startswith("int8 networks are made for the CPU, --precision ") and "float32" in cure
+    assert not _cure(Bundle().networks("float32")[0])
 
 
 @pytest.mark.parametrize("change", [{"input_size": 64}, {"dimension": 99}])

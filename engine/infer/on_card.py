@@ -43,11 +43,16 @@ def open_on_card(file: NetworkFile, runtime: Runtime, batch: int | None, buildin
                 log.info("%s: %s", file.path.name, error)
                 problems.append(error)
     if not opened:
-        cure = (
-            ["int8 networks are made for the CPU, --precision float32 is for cards"] if file.precision == "int8" else []
-        )
-        raise DeviceError("; ".join([*map(str, problems), *cure]))
+        raise DeviceError("; ".join([*map(str, problems), *_cure(file)]))
     return fastest(opened)
+
+
+def _cure(file: NetworkFile) -> list[str]:
+    """What else could be done where no runtime can compute a network."""
+    others = [precision for precision in file.entry.precisions if precision != "int8"]
+    if file.precision != "int8" or not others:
+        return []
+    return [f"int8 networks are made for the CPU, --precision {' or '.join(others)} is for cards"]
 
 
 def _fitting(
@@ -95,9 +100,11 @@ def _by_tensorrt(file: NetworkFile, most: int, building: Building) -> BatchedNet
         return BatchedNetwork(file.path, lanes, buckets, file.input_size, file.dimension, where)
 
     network = over(engines)
-    if network.buckets == buckets:
+    exact = network.buckets
+    if exact == buckets:
         return network
-    return over({bucket: engines[bucket if bucket in network.buckets else most] for bucket in buckets})
+    del network  # its memory, for the next
+    return over({bucket: engines[bucket if bucket in exact else most] for bucket in buckets})
 
 
 def _buffers(file: NetworkFile, most: int) -> CardBuffers:
