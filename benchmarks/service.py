@@ -23,7 +23,7 @@ from .served import Answers, Generator, Served, generating, matrix, random_colle
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT.parent / "shared" / "data" / "eval" / "references"
 ROUTE = "/v1/match?verify=none&k=10"
-WAITING = 64  # images of all clients together at saturation: the queue takes 256
+WAITING = 128  # images of all clients together at saturation: 64 are computed at a time, and as many wait
 SHARES = (0.25, 0.5, 0.75, 0.9, 2.0)
 SINGLES = 40
 
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, folder: Path) -> None:
         if options.picture:
             draw(loads, peak, options.picture)
         if options.long:
-            long_run(served, generator, options.long)
+            long_run(served, generator, options.long, options.size)
 
 
 def throughput(
@@ -152,13 +152,13 @@ def line(share: float, answers: Answers) -> str:
     return f"at {share:g} of the peak: p50 {p50:.1f} ms, p95 {p95:.1f}, p99 {p99:.1f}; {answers.rate:.0f} answers/s"
 
 
-def long_run(served: Served, generator: Generator, requests: int) -> None:
+def long_run(served: Served, generator: Generator, requests: int, size: int) -> None:
     """Memory after every tenth of many requests."""
     done, shown = 0, [served.memory()]
     while done < requests:
         part = 0
         while part < requests / 10:
-            part += len(generator.saturating(WAITING, 5.0).status)
+            part += len(generator.saturating(max(2, WAITING // size), 5.0).status)
         done += part
         shown.append(served.memory())
     print(f"memory over {done} requests, MiB: " + ", ".join(f"{value / 2**20:.0f}" for value in shown))

@@ -15,6 +15,7 @@ from services import Running, photo, running
 from copytrace.engine import Collection, CollectionError
 from copytrace.engine.collection import Keys
 from copytrace.engine.serve import access
+from copytrace.engine.serve.access import is_loopback
 from copytrace.engine.serve.app import create_app
 
 from bundle_files import small_bundle
@@ -200,3 +201,18 @@ def test_pages_of_other_sites_and_names_that_lead_here_are_refused(tmp_path: Pat
         assert len(own.service.references) == 1
         wrong = httpx.get(f"{own.url}/v1/references", headers=bearer("ct_wrong"))
         assert wrong.status_code == 401  # a wrong key is no better for being unneeded
+
+
+@pytest.mark.parametrize(
+    ("host", "named"),
+    [
+        *((host, True) for host in ("127.0.0.1", "LocalHost:8000", "[::1]:9", "127.0.0.1:")),
+        *(
+            (host, False)
+            for host in ("", "a", "127.0.0.1.a", "a@localhost", "localhost@a", "localhost#", "localhost/", "[")
+        ),
+        *((host, False) for host in ("localhost:x", "local host", "localhost\\", "127.0.0.1,a")),
+    ],
+)
+def test_names_of_this_machine(host: str, named: bool) -> None:
+    assert is_loopback(host) == named

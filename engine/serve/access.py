@@ -1,8 +1,10 @@
 """Who may do what: API keys with roles, a rate for each, and nothing from other web sites."""
 
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 from time import monotonic
 from urllib.parse import urlsplit
@@ -25,6 +27,7 @@ ALLOWED: dict[Role, tuple[Role, ...]] = {
 }
 """What a key of each role may do."""
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+|::1)(?::[0-9]*)?")
 ANYONE = "anyone on this machine"
 
 
@@ -157,8 +160,15 @@ def check_own_page(request: Request) -> None:
 
 def check_host(request: Request) -> None:
     """Without keys, a name that somebody else lets point to this machine must not open it. Raises: RequestError 403."""
-    if (request.url.hostname or "") not in LOOPBACK:
+    if not is_loopback(request.headers.get("host") or request.url.hostname or ""):
         raise RequestError(403, "host", "without keys the service is called by a loopback address or localhost only")
+
+
+@lru_cache(64)
+def is_loopback(host: str) -> bool:
+    """Whether a Host header, with a port or without, names this machine."""
+    found = _HOST.fullmatch(host)
+    return found is not None and found[1].strip("[]").lower() in LOOPBACK
 
 
 def allow(role: Role) -> Callable[[Request], Awaitable[Caller]]:

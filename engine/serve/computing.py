@@ -1,6 +1,6 @@
 """What a batch does: images of many requests become descriptors together, and are searched and verified together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
@@ -61,12 +61,18 @@ class Computed:
 
 
 class Computing:
-    """Safe to use from several threads."""
+    """Safe to use from several threads. observe: told the seconds of the stages of every batch."""
 
     def __init__(
-        self, embedder: BundleEmbedder, references: LiveReferences, second_look: SecondLook, rejected: Rejected
+        self,
+        embedder: BundleEmbedder,
+        references: LiveReferences,
+        second_look: SecondLook,
+        rejected: Rejected,
+        observe: Callable[[dict[str, float]], object] = lambda seconds: None,
     ) -> None:
         self._embedder = embedder
+        self._observe = observe
         self._rejected = rejected
         self._pipeline = Pipeline(embedder)
         self._references = references
@@ -99,6 +105,7 @@ class Computing:
         begun = perf_counter()
         self._verify(tasks, found)
         seconds["verify"] = perf_counter() - begun
+        self._observe(seconds)
         return [replace(found[place], seconds=seconds) for place in range(len(tasks))]
 
     def _embed(self, images: list[Image], output: Output, timers: StageTimers) -> dict[int, Computed]:

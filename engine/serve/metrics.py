@@ -16,7 +16,9 @@ class Metrics:
         self.requests = self._counter("requests", "Requests by route and status.", "method", "route", "code")
         self.rejected = self._counter("rejected", "Requests that were not worked on.", "reason")
         self.request_seconds = self._histogram("request_seconds", "Seconds from a request to its answer.", "route")
-        self.stage_seconds = self._histogram("stage_seconds", "Seconds of each stage of a request.", "stage")
+        self.stage_seconds = self._histogram(
+            "stage_seconds", "Seconds of a batch's stages, and a request's in the queue.", "stage"
+        )
         self.batch_images = self._histogram("batch_images", "Images computed together.", buckets=_SIZES)
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:

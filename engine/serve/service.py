@@ -98,7 +98,9 @@ class Service:
         self.today = Today()
         self._second_look = second_look = SecondLook(self.engine, self.references, self.constants)
         self.references.observe = self._observe
-        self._computing = Computing(embedder, self.references, second_look, self.reviewing.rejected)
+        self._computing = Computing(
+            embedder, self.references, second_look, self.reviewing.rejected, self.metrics.observe_stages
+        )
         self.batcher: Batcher[Wanted, Computed] = Batcher(
             self._computing,
             most=settings.queue_images,
@@ -164,7 +166,7 @@ class Service:
         for one, _ in found:
             assert one.seconds is not None
             seconds |= {stage: max(value, seconds.get(stage, 0.0)) for stage, value in one.seconds.items()}
-        self.metrics.observe_stages(seconds)
+        self.metrics.observe_stages({"queue": seconds["queue"]})
         return Results([one for one, _ in found], seconds)
 
     def _observe(self, change: Change, ids: Sequence[str]) -> None:
