@@ -8,6 +8,8 @@ import pytest
 from benchmarks.alternatives.__main__ import Measured, _figures, table
 from benchmarks.alternatives.models import MODELS
 from benchmarks.alternatives.photographs import megapixels
+from benchmarks.layers import profile
+from benchmarks.layers import table as layer_table
 from copytrace.engine import Bundle
 from copytrace.engine.read import decode_sizes, image_size
 
@@ -43,3 +45,14 @@ def test_figures_and_their_table() -> None:
     assert "| plain torch | 2.5 | 600.00 | 4.00 (2.00 to 5.00) | 3.00 (3.00 to 5.00) | >= 12 |" in table(
         "programs", {"plain torch": row}, {"plain torch": 12}
     )
+
+
+def test_layers_are_told_apart() -> None:
+    file = Bundle().networks("int8")[1]
+    layers = profile(file, 1, 2)
+    kinds = {kind: [layer for layer in layers if layer.kind == kind] for kind in {layer.kind for layer in layers}}
+    assert set(kinds) == {"first", "pointwise", "depthwise", "pooling", "dense", "other"}
+    assert sum(len(kinds[kind]) for kind in ("first", "pointwise", "depthwise")) == 35  # the network's convolutions
+    products = {kind: sum(layer.products for layer in group) for kind, group in kinds.items()}
+    assert products["pointwise"] > 5 * products["depthwise"] > 0 == products["pooling"] == products["other"]
+    assert layer_table("net", layers, 100.0).splitlines()[-1].startswith(f"| all | {len(layers)} | ")

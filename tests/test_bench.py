@@ -86,6 +86,7 @@ def test_refusals(verb: str, few: Path, tmp_path: Path) -> None:
         (["--count", 0], 2),
         (["--rounds", 0], 2),
         (["--precision", "int4"], 2),
+        (["--device", "cpu", "--runtime", "tensorrt"], 1),
         (["--images", ""], 2),
     ):
         ended = in_process.run("bench", verb, *options, "--json", code=code)
@@ -102,7 +103,7 @@ def test_a_picture_replaces_pictures_only(few: Path) -> None:
 
 def test_a_cold_process_that_fails_is_one_line() -> None:
     with pytest.raises(CopytraceError, match=r"^a fresh process could not embed an image: .*image 0: .*$"):
-        measure_cold(b"none", bundle=DEFAULT_BUNDLE, precision="int8", device="auto", threads=None, role="reference")
+        measure_cold(b"none", {"bundle": str(DEFAULT_BUNDLE)}, "reference")
 
 
 def test_machine_record() -> None:

@@ -69,6 +69,7 @@ def main() -> None:
         "models": {name: _figures(one, MODEL_IMAGES, alone.get(OURS)) for name, one in alone.items()},
     }
     about = {"images": len(paths), "threads": options.threads, "rounds": options.rounds, "machine": machine}
+    options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(json.dumps({**about, **figures}, indent=1) + "\n")
     print(f"{len(paths)} JPEGs, {options.threads} threads, {options.rounds} rounds; {machine_text(machine)}\n")
     for title, rows in figures.items():

@@ -5,14 +5,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..embedder import Role
 from ..errors import CopytraceError
-from ..infer import Device
-from ..manifest import Precision
 
 PROGRAM = Path(__file__).with_name("first_image.py")
 
@@ -27,15 +25,13 @@ class ColdStart:
     first_image_ms: float
 
 
-def measure_cold(
-    image: bytes, *, bundle: Path, precision: Precision, device: Device, threads: int | None, role: Role
-) -> ColdStart:
+def measure_cold(image: bytes, options: Mapping[str, str | int | None], role: Role) -> ColdStart:
     """Start a process that embeds one image, and wait for it. Files it reads may be in the system's memory already.
 
+    options: what ``Engine`` is made with.
     Raises: CopytraceError when it does not end well.
     """
-    options = {"bundle": str(bundle), "precision": precision, "device": device, "threads": threads}
-    command = [sys.executable, "-P", str(PROGRAM), json.dumps([options, role])]
+    command = [sys.executable, "-P", str(PROGRAM), json.dumps([dict(options), role])]
     start = time.perf_counter()
     ended = subprocess.run(command, input=image, capture_output=True)
     total = 1000 * (time.perf_counter() - start)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..api import Engine
+from ..device import on_host
 from ..embedder import Decoded, Role
 from ..errors import SourceError
 from ..read import BadImage, Image
@@ -78,11 +79,11 @@ def _calls(engine: Engine, image: Image, role: Role) -> tuple[dict[str, Callable
     if embedded.row is None:
         return None, embedded.reason or ""
     decoded: Decoded = embedder.decode([held])[0]
-    raw = embedder.embed(decoded.all_pixels)
+    raw = on_host(embedder.embed(decoded.all_pixels))
     embedder.describe(raw, output)
     return {
         "bytes_to_descriptor": lambda: engine.embed_each([data], role=role),
         "decode": lambda: embedder.decode([held]),
-        "model": lambda: embedder.embed(decoded.all_pixels),
+        "model": lambda: on_host(embedder.embed(decoded.all_pixels)),  # rows that lie on a card are waited for
         "describe": lambda: embedder.describe(raw, output),
     }, ""

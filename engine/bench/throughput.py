@@ -64,7 +64,7 @@ class Throughput:
 
 
 def measure_throughput(
-    engine: Engine, source: Source, *, count: int, rounds: int = 5, role: Role = "reference", apart: bool = False
+    engine: Engine, source: Source, *, count: int, rounds: int = 5, role: Role = "reference"
 ) -> Throughput:
     """Every stage over ``count`` images of the source, in turn, ``rounds`` times after a first one that does not count.
 
@@ -80,6 +80,7 @@ def measure_throughput(
             if number:
                 for stage, rate in found.items():
                     rates.setdefault(stage, []).append(rate)
+    apart = any(network.lanes for network in engine.embedder.networks)
     return Throughput(rates, count, apart, stages.failed)
 
 
@@ -118,7 +119,8 @@ class _Stages:
 
     def _embed(self) -> None:
         pictures = islice(cycle(self._pictures), len(self._images))
-        _all(self._workers.map(self._engine.embedder.embed, chunks_of(pictures, self._engine.embedder.batch)))
+        embedder = self._engine.embedder  # rows that lie on a card are waited for
+        _all(self._workers.map(lambda part: on_host(embedder.embed(part)), chunks_of(pictures, embedder.batch)))
 
     def _describe(self) -> None:
         embedder = self._engine.embedder

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,16 +22,16 @@ from ..bench import (
     medians,
 )
 from ..bundle import DEFAULT_BUNDLE
+from ..decoding import DecoderName
 from ..embedder import Role
-from ..infer import Device
 from ..manifest import Precision
 from ..outputs import PNG, check_output
 from ..read import open_source
 from ..store.atomic import replacing
-from .console import print_result
+from .console import building_shown, print_result
 from .demo import PHOTOS
 from .embed import first_few
-from .options import path
+from .options import DeviceOption, RuntimeOption, path
 
 app = typer.Typer(help="Measure how fast this installation is on this machine. Nothing else should run meanwhile.")
 
@@ -41,7 +41,7 @@ Images = Annotated[
 Bundle = Annotated[Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)]
 Roles = Annotated[Role, typer.Option(help="Queries are also moved away from the bank.")]
 Precisions = Annotated[Precision, typer.Option(help="Which of the bundle's networks.")]
-Devices = Annotated[Device, typer.Option(help="Where to compute.")]
+Decoders = Annotated[DecoderName, typer.Option(help="Who decodes plain JPEGs; auto: DALI for networks on a card.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=MAX_THREADS, help="Default: all processors.")]
 Rounds = Annotated[int, typer.Option(min=1, max=1000, help="How many times, after a first time that does not count.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")]
@@ -57,7 +57,9 @@ def latency(
     role: Roles = "reference",
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: Precisions = "int8",
-    device: Devices = "auto",
+    device: DeviceOption = "auto",
+    runtime: RuntimeOption = "auto",
+    decoder: Decoders = "auto",
     threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
@@ -66,25 +68,25 @@ def latency(
     if picture is not None:
         check_output(picture, PNG, source.files())
     machine = machine_record()
-    engine = Engine(bundle, precision=precision, device=device, threads=threads)
+    how: dict[str, Any] = {"precision": precision, "device": device, "runtime": runtime, "decoder": decoder}
+    with building_shown() as building:
+        engine = Engine(bundle, **how, threads=threads, building=building)
     used = list(islice(source, count))
     found = measure_latency(engine, used, rounds=rounds, role=role)
     bad = {one.id for one in found.skipped}
     first = next(image for image in used if image.id not in bad).read()
-    starts = [
-        measure_cold(first, bundle=bundle, precision=precision, device=device, threads=threads, role=role)
-        for _ in range(cold)
-    ]
+    fresh = {"bundle": str(bundle), **how, "threads": threads}
+    starts = [measure_cold(first, fresh, role) for _ in range(cold)]
     if picture is not None:
         with replacing(picture) as temporary:
             temporary.write_bytes(latency_png(found))
     result = {
         **_latency_dict(found, starts),
-        **_settings(images, bundle, precision, device, engine, role),
+        **_settings(images, bundle, how, engine, role),
         **({} if picture is None else {"picture": str(picture)}),
         "machine": machine,
     }
-    print_result(result, _latency_text(found, starts, machine), as_json)
+    print_result(result, _latency_text(found, starts, engine.runtime, machine), as_json)
 
 
 @app.command()
@@ -95,7 +97,9 @@ def throughput(
     role: Roles = "reference",
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: Precisions = "int8",
-    device: Devices = "auto",
+    device: DeviceOption = "auto",
+    runtime: RuntimeOption = "auto",
+    decoder: Decoders = "auto",
     threads: Threads = None,
     batch_size: Annotated[int | None, typer.Option(min=1, max=MAX_BATCH, help="Images per network call.")] = None,
     as_json: AsJson = False,
@@ -103,26 +107,26 @@ def throughput(
     """Images per second from files to a descriptor file, of every stage alone, and what a million images would take."""
     source = open_source(images)
     machine = machine_record()
-    engine = Engine(bundle, precision=precision, device=device, threads=threads, batch=batch_size)
-    found = measure_throughput(engine, source, count=count, rounds=rounds, role=role, apart=device == "cuda")
+    how: dict[str, Any] = {"precision": precision, "device": device, "runtime": runtime, "decoder": decoder}
+    with building_shown() as building:
+        engine = Engine(bundle, **how, threads=threads, batch=batch_size, building=building)
+    found = measure_throughput(engine, source, count=count, rounds=rounds, role=role)
     result = {
         **_throughput_dict(found),
-        **_settings(images, bundle, precision, device, engine, role),
+        **_settings(images, bundle, how, engine, role),
         "batch": engine.embedder.batch,
         "machine": machine,
     }
-    print_result(result, _throughput_text(found, machine), as_json)
+    print_result(result, _throughput_text(found, engine.runtime, machine), as_json)
 
 
-def _settings(
-    images: Path, bundle: Path, precision: Precision, device: Device, engine: Engine, role: Role
-) -> dict[str, object]:
+def _settings(images: Path, bundle: Path, how: dict[str, Any], engine: Engine, role: Role) -> dict[str, object]:
     return {
         "source": str(images),
         "bundle": str(bundle),
         "recipe": engine.bundle.recipe,
-        "precision": precision,
-        "device": device,
+        **how,
+        "computed_by": engine.runtime,
         "threads": engine.embedder.workers,
         "role": role,
     }
@@ -139,7 +143,7 @@ def _latency_dict(found: Latency, starts: list[ColdStart]) -> dict[str, object]:
     }
 
 
-def _latency_text(found: Latency, starts: list[ColdStart], machine: dict[str, object]) -> str:
+def _latency_text(found: Latency, starts: list[ColdStart], runtime: str, machine: dict[str, object]) -> str:
     lines = [*first_few(found.skipped, "by --json"), f"{'milliseconds':<22}{'p50':>9}{'p95':>9}{'p99':>9}"]
     for stage in found.milliseconds:
         values = "".join(f"{value:9.3f}" for value in found.percentiles(stage).values())
@@ -151,7 +155,9 @@ def _latency_text(found: Latency, starts: list[ColdStart], machine: dict[str, ob
             f"fresh process: {parts['total_ms']:.0f} ms until its first descriptor: importing {parts['import_ms']:.0f}, "
             f"loading {parts['load_ms']:.0f}, the image {parts['first_image_ms']:.0f} (median of {len(starts)})"
         )
-    lines.append(f"{found.images} images, {len(found.milliseconds['decode'])} calls each; {machine_text(machine)}")
+    lines.append(
+        f"{found.images} images, {len(found.milliseconds['decode'])} calls each; computed by {runtime}; {machine_text(machine)}"
+    )
     return "\n".join(lines)
 
 
@@ -167,7 +173,7 @@ def _throughput_dict(found: Throughput) -> dict[str, object]:
     }
 
 
-def _throughput_text(found: Throughput, machine: dict[str, object]) -> str:
+def _throughput_text(found: Throughput, runtime: str, machine: dict[str, object]) -> str:
     lines = [*first_few(found.failed, "by --json"), f"{'images per second':<22}{'median':>10}{'least':>10}{'most':>10}"]
     for stage, rates in (*found.rates.items(), ("ceiling", found.ceilings)):
         spread = _spread(rates)
@@ -177,7 +183,7 @@ def _throughput_text(found: Throughput, machine: dict[str, object]) -> str:
         f"whole / ceiling {share['median']:.3f} ({share['least']:.3f} to {share['most']:.3f}); slowest stage: {found.slowest}; "
         f"1,000,000 images: {found.million_seconds / 60:.1f} minutes"
     )
-    lines.append(f"{found.images} images a round; {machine_text(machine)}")
+    lines.append(f"{found.images} images a round; computed by {runtime}; {machine_text(machine)}")
     return "\n".join(lines)
 
 
