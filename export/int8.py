@@ -4,6 +4,7 @@ for CPUs want it. TensorRT takes signed, symmetric activations only: for GPUs th
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ LEAST_PHOTOS = 16
 """Fewer show too little of what the network will see for the ranges of its tensors to hold."""
 WANTED_COSINE = 0.97
 """Mean cosine to float32 below which layers are sought that have to stay float."""
+_KEEPS_RANGES = "calibration_cache_path" in signature(quantize_static).parameters
+"""Whether ONNX Runtime is new enough to; older ones measure the ranges anew at every trial."""
 _CALIBRATION_BATCH = 16
 _MEASURED_ON = 64
 _KINDS = ("Conv", "Add", "Clip", "Relu", "Gemm", "MatMul")
@@ -98,7 +101,7 @@ def _quantize(
         op_types_to_quantize=list(kinds),
         nodes_to_exclude=sorted(kept),
         extra_options={"MatMulConstBOnly": True},
-        calibration_cache_path=ranges,
+        **({"calibration_cache_path": ranges} if _KEEPS_RANGES else {}),
     )
     model = onnx.load(str(target))
     scale = pixel_scale(model.graph)

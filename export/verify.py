@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from copytrace.engine import Bundle, CopytraceError, Engine, score_pairs, search
-from copytrace.engine.infer import Network, open_network
+from copytrace.engine.device import card, problem
+from copytrace.engine.infer import Device, Network, open_network
 from copytrace.engine.manifest import NetworkFile, Precision
 
 from .parity import Parity
@@ -63,6 +64,22 @@ class Verification:
     def to_dict(self) -> dict[str, Any]:
         rows = [vars(row) | {"parity": row.parity.to_dict()} for row in self.compared]
         return {"passed": not self.wrong, "compared": rows, "micro_ap": self.micro_ap, "wrong": self.wrong}
+
+
+def runtimes_on(device: Device) -> dict[str, OpenNetwork]:
+    """What computes networks: ONNX Runtime on the processor, and on a card it and TensorRT, each where it is there.
+
+    device: "auto" leaves out what cannot be used, "cuda" refuses without a card. Raises: DeviceError,
+    MissingExtraError.
+    """
+    found: dict[str, OpenNetwork] = {"onnxruntime": on_cpu}
+    if device == "cpu" or (device == "auto" and problem() is not None):
+        return found
+    card()
+    return found | {
+        "onnxruntime on the card": lambda file: open_network(file, "cuda", runtime="onnxruntime"),
+        "tensorrt": lambda file: open_network(file, "cuda", runtime="tensorrt"),
+    }
 
 
 def on_cpu(file: NetworkFile) -> Network:
@@ -128,12 +145,14 @@ def _compare(
         for precision, file in files.items():
             if trained is None and precision == "float32" and open_with is on_cpu:
                 continue  # itself
+            if precision == "int8" and open_with is not on_cpu:
+                continue  # made for processors; see int8
             yield Compared(entry.name, runtime, precision, to, Parity.of(expected, open_with(file)(pixels)))
 
 
 def _micro_ap(bundle: Bundle, precision: Precision, labelled: Path) -> float:
     """Of the descriptors, searched as the bundle says."""
-    engine = Engine(bundle.path, precision=precision)
+    engine = Engine(bundle.path, precision=precision, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         queries, references = Path(folder) / "queries.h5", Path(folder) / "references.h5"
         engine.embed_source(labelled / "references", references)

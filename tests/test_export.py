@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from copytrace.engine import DEFAULT_BUNDLE, Bundle, CopytraceError, Engine
+from copytrace.engine.device import problem
 from copytrace.engine.read import decode
 from copytrace.export.fold import fold_constants
 from copytrace.export.fp16 import convert_fp16
@@ -17,7 +18,7 @@ from copytrace.export.int8 import pixel_scale, quantize_int8
 from copytrace.export.onnx import run_onnx
 from copytrace.export.parity import Parity, cosines
 from copytrace.export.sensitive import MOST_KEPT, RUNS, keep_sensitive
-from copytrace.export.verify import Limits, TrainedNetwork, verify
+from copytrace.export.verify import Limits, TrainedNetwork, runtimes_on, verify
 
 from bundle_files import small_bundle, write_network
 from conftest import PHOTOS
@@ -249,6 +250,20 @@ def test_verify_fails_where_a_limit_is_broken(halved: Path, tmp_path: Path) -> N
     broken = verify(bundle, images, 8, limits=Limits(cosine=1.0, int8_cosine=0.0))
     assert [line.split(":")[0] for line in broken.wrong] == ["frozen, onnxruntime fp16", "whole, onnxruntime fp16"]
     assert verify(bundle, images, 8, limits=Limits(cosine=0.99, int8_cosine=0.0)).wrong == []
+
+
+@pytest.mark.skipif(problem() is None, reason="needs a machine without a graphics card")
+def test_a_card_that_is_asked_for_has_to_be_there(halved: Path) -> None:
+    assert list(runtimes_on("auto")) == list(runtimes_on("cpu")) == ["onnxruntime"]
+    done = run("export", "verify", halved, "--count", 2, "--device", "cuda", "--json", code=1)
+    assert json.loads(done.stdout)["error"] and len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.gpu
+def test_what_a_card_computes_is_the_same(halved: Path) -> None:
+    result = verify(Bundle(halved), [REFERENCES], 40, runtimes=runtimes_on("cuda"))
+    assert result.wrong == []
+    assert {"onnxruntime on the card", "tensorrt"} < {row.runtime for row in result.compared}
 
 
 def test_not_a_number_is_no_parity() -> None:

@@ -15,6 +15,7 @@ from copytrace.engine.cli.console import print_result
 from copytrace.engine.cli.demo import PHOTOS
 from copytrace.engine.cli.options import number, path
 from copytrace.engine.cli.run_by_default import RunByDefault
+from copytrace.engine.infer import Device
 from copytrace.engine.manifest import MANIFEST, Precision
 
 app = typer.Typer(
@@ -108,6 +109,9 @@ def verify(
         Path | None,
         typer.Option(help="A folder with references/, queries/ and truth.csv, for micro-AP. [default: the demo's]"),
     ] = None,
+    device: Annotated[
+        Device, typer.Option(help="cuda: also compare what a graphics card computes; auto: where there is one.")
+    ] = "auto",
     min_cosine: Annotated[
         float, typer.Option(min=-1.0, max=1.0, callback=number, help="Least cosine of float32 and fp16.")
     ] = 0.9999,
@@ -121,7 +125,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare a bundle's networks, in every precision, with torch or ONNX float32. Exit code 1 where a limit is broken."""
-    from copytrace.export.verify import Limits, Verification
+    from copytrace.export.verify import Limits, Verification, runtimes_on
     from copytrace.export.verify import verify as compare
 
     limits = Limits(min_cosine, int8_cosine, max_loss)
@@ -133,6 +137,7 @@ def verify(
         trained=_trained(checkpoint or []),
         labelled=truth or PHOTOS,
         limits=limits,
+        runtimes=runtimes_on(device),
     )
     rows = [
         f"{row.network:<12} {row.runtime:<12} {row.precision:<8} to {row.to}: cosine mean {row.parity.mean:.6f}, "
