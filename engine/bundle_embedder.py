@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 class BundleEmbedder:
     """Images to descriptors with one bundle; an :class:`~copytrace.engine.embedder.Embedder`.
 
-    precision: "int8" (default, fast) or "float32". threads: for networks, and for decoding unless ``decoders`` says how many
-    decode (default: all processors). batch: images a network computes at a time (default: the bundle's).
+    precision: "int8" (default, fast on processors), "fp16" (for cards) or "float32". threads: for networks, and for
+    decoding unless ``decoders`` says how many decode (default: all processors). batch: images a network computes at a time
+    (default: the bundle's).
     backend: who projects and normalises, see :data:`copytrace.engine.describe.BackendName`. device, runtime, building: see
     :func:`copytrace.engine.infer.open_network`. decoder: see :data:`copytrace.engine.decoding.DecoderName`.
     Raises: BundleError, MissingExtraError; DeviceError for a device or a runtime that was named and cannot be used;

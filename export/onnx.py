@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from copytrace.engine import CopytraceError
 
 from .canonical import make_canonical
+from .fold import fold_constants
+from .parity import cosines
 from .simplify import drop_idle_clips, drop_unused_constants
 
 INPUT, OUTPUT = "pixels", "embedding"
@@ -44,10 +46,17 @@ def export_onnx(network: torch.nn.Module, input_size: int, path: Path) -> None:
         verbose=False,
     )
     model = onnx.load(str(path))
+    fold_constants(model)
     drop_idle_clips(model.graph)
     drop_unused_constants(model.graph)
     make_canonical(model)
     onnx.save(model, str(path))
+
+
+def spread_sample(photos: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+    """At most so many of the photographs, evenly spread over them."""
+    sample: NDArray[np.uint8] = photos[np.linspace(0, len(photos) - 1, min(len(photos), most)).round().astype(int)]
+    return sample
 
 
 def run_onnx(path: Path, pixels: NDArray[np.uint8], batch: int = 16) -> NDArray[np.float32]:
@@ -65,15 +74,8 @@ def check_parity(network: torch.nn.Module, path: Path, pixels: NDArray[np.uint8]
     with torch.inference_mode():
         expected = network(torch.from_numpy(pixels)).numpy()
     lowest = float(cosines(expected, run_onnx(path, pixels)).min())
-    if lowest < MIN_COSINE:
+    if not lowest >= MIN_COSINE:
         raise ParityError(
             f"{path.name}: cosine to the torch model falls to {lowest:.6f}, at least {MIN_COSINE} is required"
         )
     return lowest
-
-
-def cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Cosine of each row of ``a`` with the same row of ``b``."""
-    product = np.einsum("nd,nd->n", a, b, dtype=np.float64)
-    lengths = np.linalg.norm(a.astype(np.float64), axis=1) * np.linalg.norm(b.astype(np.float64), axis=1)
-    return np.asarray(product / lengths)

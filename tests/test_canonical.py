@@ -27,7 +27,7 @@ for i in range(exported_before):
     export_onnx(network(seed=i + 1), 48, folder / "before.onnx")
 export_onnx(network(seed=0), 32, folder / "float32.onnx")
 photos = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3)).astype(np.uint8)
-quantize_int8(folder / "float32.onnx", folder / "int8.onnx", photos, (127.0, 128.0))
+quantize_int8(folder / "float32.onnx", folder / "int8.onnx", photos)
 """
 
 

@@ -1,5 +1,6 @@
 """Bundles of several networks: each sees the picture at its own size, the raw embedding is their outputs side by side."""
 
+import importlib
 import io
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from copytrace.train.bundles.refit import combine
 from bundle_files import small_bundle, small_parts
 from conftest import PHOTOS
 
+decode_module = importlib.import_module("copytrace.engine.read.decode")  # the package has a function of this name
 NETWORKS = {"wide": (64, 10), "narrow": (32, 6), "second": (64, 4)}
 IMAGES = sorted((PHOTOS / "queries").glob("*.jpg"))[:5]
 
@@ -50,6 +52,20 @@ def test_a_picture_is_decoded_once_as_the_largest_size_asks_for_and_stretched_to
     assert damage is None and small.shape == (96, 96, 3) and (small != stretch(large, 96)).any()  # not shrunk twice
     difference = np.abs(small.astype(int) - decode(data, 96).astype(int)).mean()
     assert difference < 2  # decoded a little larger than for 96 alone
+
+
+def test_members_share_one_decode(ensemble: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, opened = Engine(ensemble), []
+
+    def counted(data: bytes, pixel_limit: int):
+        opened.append(data)
+        return open_picture(data, pixel_limit)
+
+    open_picture = decode_module._open
+    monkeypatch.setattr(decode_module, "_open", counted)
+    rows = engine.embed(IMAGES, output="raw")
+    assert rows.shape == (5, sum(length for _, length in NETWORKS.values()))
+    assert sorted(opened) == sorted(path.read_bytes() for path in IMAGES)
 
 
 def test_rows_do_not_depend_on_neighbours(ensemble: Path) -> None:

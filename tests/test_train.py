@@ -12,7 +12,8 @@ from copytrace.engine import Bundle, CopytraceError, Engine, StoreError
 from copytrace.engine.read import decode
 from copytrace.export.bundle import parts_of, write_bundle
 from copytrace.export.int8 import quantize_int8
-from copytrace.export.onnx import ParityError, check_parity, cosines, export_onnx, run_onnx
+from copytrace.export.onnx import ParityError, check_parity, export_onnx, run_onnx
+from copytrace.export.parity import cosines
 from copytrace.export.stem import widen
 from copytrace.train.bundles.finish import spread
 from copytrace.train.models.backbones import create_backbone, imagenet_lite0
@@ -87,7 +88,7 @@ def test_onnx_computes_what_torch_does(network: DescriptorNetwork, pixels: np.nd
     with pytest.raises(ParityError, match=r"network\.onnx"):
         check_parity(imagenet_lite0(p=1.0), path, pixels)
 
-    quantize_int8(path, tmp_path / "int8.onnx", pixels, (127.0, 128.0))
+    quantize_int8(path, tmp_path / "int8.onnx", pixels)
     assert (tmp_path / "int8.onnx").stat().st_size < path.stat().st_size / 3
     assert cosines(run_onnx(path, pixels), run_onnx(tmp_path / "int8.onnx", pixels)).mean() > 0.97
 

@@ -22,6 +22,7 @@ from copytrace.train.models.network import Head
 from copytrace.train.models.projection import fit_pca
 
 from conftest import PHOTOS
+from in_process import run
 
 RUN = [sys.executable, "-c", "from copytrace.engine.cli import main; main()", "train"]
 QUICK = [
@@ -161,6 +162,54 @@ def test_runs_are_combined(trained: Path, tmp_path: Path) -> None:
     assert float((both[:, :32] * small).sum()) > 0.999  # decoded larger than alone, perhaps
     networks = Bundle(tmp_path / "both").manifest.networks
     assert [(network.name, network.input_size) for network in networks] == [("descriptor1", 64), ("descriptor2", 96)]
+
+
+def test_a_checkpoint_is_exported_again(trained: Path, tmp_path: Path) -> None:
+    """With what the run was trained with its own bundle, byte for byte; and other precisions of the trained network."""
+    again, half = tmp_path / "again", tmp_path / "half"
+    run("export", trained, "-o", again, "--photos", PHOTOS / "references", "--precision", "int8")
+    bundles = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in (trained / "bundle", again)]
+    assert bundles[0] == bundles[1]
+    few = tmp_path / "few"
+    for name in ("references", "queries"):
+        (few / name).mkdir(parents=True)
+        shutil.copy(PHOTOS / "references" / "R0000.jpg", few / name)
+    (few / "truth.csv").write_text("R0000,R0000\n")
+    words = ("--photos", PHOTOS / "references", "--precision", "fp16", "--validation", few)
+    run("export", trained / "checkpoint.pt", "-o", half, *words)
+    assert Bundle(half).precisions == ["float32", "fp16"]
+    result = json.loads(run("export", "verify", half, "--checkpoint", trained, "--truth", few, "--json").stdout)
+    rows = {row["precision"]: row for row in result["compared"]}
+    assert set(rows) == {"float32", "fp16"} and {row["to"] for row in rows.values()} == {"torch float32"}
+    assert all(row["parity"]["minimum"] >= 0.9999 for row in rows.values()) and result["micro_ap"]["fp16"] == 1.0
+
+
+def test_checkpoints_that_cannot_be_exported_end_in_one_line(trained: Path, tmp_path: Path) -> None:
+    def changed(name: str, settings: dict[str, object], checkpoint: bytes | None) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        told = json.loads((trained / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(told | {"settings": told["settings"] | settings}))
+        if checkpoint is not None:
+            (folder / "checkpoint.pt").write_bytes(checkpoint)
+        return folder
+
+    whole = (trained / "checkpoint.pt").read_bytes()
+    cases = (
+        (changed("none", {}, None), "has no checkpoint yet"),
+        (changed("cut", {}, whole[: len(whole) // 2]), "not a checkpoint"),
+        (changed("other", {"dimension": 16}, whole), "no checkpoint of the network that run.json tells of"),
+        (changed("unknown", {"heads": 2}, whole), "holds no run"),
+    )
+    for folder, expected in cases:
+        for words in (
+            ("export", folder, "-o", tmp_path / "o", "--photos", PHOTOS / "references"),
+            ("export", "verify", trained / "bundle", "--checkpoint", folder),
+        ):
+            assert expected in json.loads(run(*words, "--json", code=1).stdout)["error"]
+    wrong = run("export", "verify", "--checkpoint", trained, "--json", code=1)
+    assert "2 descriptor networks; 1 checkpoints" in json.loads(wrong.stdout)["error"]
+    assert not (tmp_path / "o").exists()
 
 
 def test_two_processes_do_what_one_does(tmp_path: Path) -> None:

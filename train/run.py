@@ -1,11 +1,12 @@
 """A whole training run: photographs in, a folder with checkpoint, logs and a bundle out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from copytrace.engine import Bundle, BundleError, CopytraceError, SourceError
+from copytrace.engine.manifest import Precision
 from copytrace.engine.read import describe_ignored
 
 from .bundles.finish import DIMENSION, make_bundle
@@ -16,7 +17,7 @@ from .loop.frozen import frozen_task
 from .loop.processes import rank_and_world
 from .loop.run_folder import RUN, claim
 from .loop.run_log import RunLog, Say, save_batch_picture
-from .loop.trained import begin_with, continuing
+from .loop.trained import begin_with, continuing, trained_network
 from .loop.trainer import Trainer
 from .loop.whole import whole_task
 from .models.build import build_network, exportable
@@ -85,7 +86,6 @@ def run(
     say("making the bundle")
     return make_bundle(
         exportable(network),
-        network.trunk.scale,
         settings.size,
         photos,
         folder / BUNDLE,
@@ -93,6 +93,38 @@ def run(
         whitened=whiten,
         origin=origin(settings, roots, len(photos)),
         validation=held,
+    )
+
+
+def export_run(
+    folder: Path,
+    roots: Sequence[Path],
+    target: Path,
+    precisions: Collection[Precision],
+    say: Say,
+    *,
+    validation: Path | None = None,
+    whitened: bool | None = None,
+) -> dict[str, Any]:
+    """What a run ends with, made again of its last checkpoint: given the run's photographs, the same bundle, in the precisions
+    that are wanted (float32 always).
+
+    Returns: the bundle's measured figures. Raises: CopytraceError where there is no checkpoint; SourceError, StoreError.
+    """
+    network, settings = trained_network(folder)
+    photos, held = collect(roots, settings, validation)
+    if photos.ignored:
+        say(describe_ignored(photos.ignored))
+    return make_bundle(
+        network,
+        settings.size,
+        photos,
+        target,
+        name=folder.resolve().name,
+        whitened=choose_projection(settings, len(photos), whitened, say),
+        origin=origin(settings, roots, len(photos)),
+        validation=held,
+        precisions=precisions,
     )
 
 

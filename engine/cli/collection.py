@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
@@ -244,7 +244,8 @@ def precision_of(folder: Path) -> Precision:
     if not is_collection(folder):
         return "int8"
     with Collection.open(folder) as opened:
-        return "float32" if opened.attributes.get("precision") == "float32" else "int8"
+        precision = opened.attributes.get("precision")
+    return cast(Precision, precision) if precision in get_args(Precision) else "int8"
 
 
 def will_make_crops(folder: Path, wanted: bool | None) -> bool:

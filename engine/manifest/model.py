@@ -5,7 +5,7 @@
     format               2
     name                 text
     networks             [{name, role: "descriptor" or "detector", input_size, dimension, batch, layout: "NHWC", colour: "RGB",
-                         resize: "stretch", precisions: {"int8": {file, sha256}, "float32": {file, sha256}}}, ...]
+                         resize: "stretch", precisions: {"int8": {file, sha256}, "float32": ..., "fp16": ...}}, ...]
     projection           {file, sha256, input_dimension, dimension}      an .npz: mean, components, eigenvalues
     bank                 {file, sha256, rows}                            an .npy: float32 [M, D]
     normalisation        {method, beta: {"1": ..., "2": ...}, cosines, directions}
@@ -28,7 +28,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 FORMAT = 2
 MANIFEST = "manifest.json"
 
-Precision = Literal["int8", "float32"]
+Precision = Literal["int8", "float32", "fp16"]
+"""Of a network's arithmetic. fp16 keeps what leaves that range in float32 (see ``copytrace.export.fp16``)."""
 NetworkRole = Literal["descriptor", "detector"]
 FileName = Annotated[str, Field(pattern=r"^[^./\\:\x00-\x1f\x7f][^/\\:\x00-\x1f\x7f]*$", max_length=200)]
 """A file directly in the bundle's folder."""

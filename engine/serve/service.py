@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import cv2
 import numpy as np
@@ -262,8 +262,8 @@ def _precision_of(path: Path) -> Precision:
         return "int8"
     with Collection.open(path) as opened:
         precision = opened.attributes.get("precision", "int8")
-    if precision not in ("int8", "float32"):
+    if precision not in get_args(Precision):
         raise ServiceError(
             f"{path}: its descriptors were made with the precision {precision!r}, which this does not know"
         )
-    return "float32" if precision == "float32" else "int8"
+    return cast(Precision, precision)

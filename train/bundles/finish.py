@@ -1,7 +1,7 @@
 """From a trained network to a bundle: export, int8, projection, bank, and constants tuned on a validation pair."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from copytrace.engine import CopytraceError
 from copytrace.engine.describe import Describer, Normalisation, Projection, open_describer
 from copytrace.engine.describe import reference as describe
 from copytrace.engine.infer import OrtNetwork
+from copytrace.engine.manifest import Precision
 from copytrace.engine.threads import cpu_count
 from copytrace.export.bundle import BundleParts, NetworkParts, write_bundle
-from copytrace.export.int8 import quantize_int8
-from copytrace.export.onnx import check_parity, cosines, export_onnx, run_onnx
+from copytrace.export.onnx import check_parity, export_onnx
+from copytrace.export.precisions import make_precisions
 
 from ..data.features import run_network
 from ..data.photographs import Photographs, spread
 from ..data.validation import ValidationSet
 from ..data.views import clean_view
-from ..models.network import PixelScale
 from ..models.projection import fit_pca, identity_projection
 
 Float32 = NDArray[np.float32]
@@ -34,6 +34,8 @@ CALIBRATION_PHOTOS = 256
 FIT_PHOTOS = 20_000
 BATCH = 4
 NETWORK = "descriptor"
+PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
+"""What a run ends with."""
 CONSTANTS = {"method": 2, "beta": {"1": 2.0, "2": 1.8}, "cosines": 3, "directions": 100}
 """The paper's."""
 _BETAS = {1: (0.5, 1.0, 1.5, 2.0, 3.0, 5.0), 2: (0.6, 0.9, 1.2, 1.5, 1.8, 2.4, 3.6)}
@@ -49,7 +51,6 @@ def clean_pictures(photos: Photographs, wanted: int, size: int) -> Iterator[NDAr
 
 def make_bundle(
     network: nn.Module,
-    scale: PixelScale | None,
     size: int,
     photos: Photographs,
     folder: Path,
@@ -59,29 +60,28 @@ def make_bundle(
     origin: dict[str, Any],
     validation: ValidationSet | None = None,
     bank_rows: int = BANK_ROWS,
+    precisions: Collection[Precision] = PRECISIONS,
 ) -> dict[str, Any]:
     """Write a network and all that goes with it into ``folder``; returns the measured figures, which the manifest holds too.
 
-    scale: how the network turns bytes into floats, where its first convolution can be rearranged for int8.
+    precisions: those of its files, beside float32. Raises: ParityError; CopytraceError when the photographs are too few.
     """
     sample = np.stack(list(clean_pictures(photos, 64, size)))
     with tempfile.TemporaryDirectory() as temporary:
-        float32, int8 = Path(temporary) / "float32.onnx", Path(temporary) / "int8.onnx"
+        float32 = Path(temporary) / "float32.onnx"
         export_onnx(network.cpu().eval(), size, float32)
         quality: dict[str, Any] = {"float32_min_cosine_to_torch": check_parity(network, float32, sample)}
         calibration = np.stack(list(clean_pictures(photos, CALIBRATION_PHOTOS, size)))
-        quantize_int8(float32, int8, calibration, stem(scale, size))
-        quality["int8_mean_cosine_to_float32"] = float(
-            cosines(run_onnx(float32, sample), run_onnx(int8, sample)).mean()
-        )
+        made = make_precisions(float32, precisions, calibration, Path(temporary))
+        quality |= made.quality
         trunk = OrtNetwork(float32, batch=BATCH)
         raw = run_network(trunk, clean_pictures(photos, FIT_PHOTOS if whitened else bank_rows, size))
         parts = BundleParts(
             name=name,
-            networks=[NetworkParts(NETWORK, size, BATCH, {"int8": int8, "float32": float32})],
+            networks=[NetworkParts(NETWORK, size, BATCH, made.files)],
             **fitted(raw, whitened, DIMENSION, bank_rows),
             normalisation=CONSTANTS,
-            origin=origin | _described(whitened, len(raw), len(calibration)),
+            origin=origin | _described(whitened, len(raw), len(calibration) if "int8" in made.files else 0),
             quality=quality,
         )
         if validation is not None:
@@ -91,20 +91,10 @@ def make_bundle(
     return quality
 
 
-def stem(scale: PixelScale | None, size: int) -> tuple[float, float] | None:
-    """What ``quantize_int8`` needs to rearrange the first convolution, or None where it cannot."""
-    if scale is None or size % 4 or isinstance(scale.offset, tuple) or isinstance(scale.divisor, tuple):
-        return None
-    return scale.offset, scale.divisor
-
-
 def _described(whitened: bool, photographs: int, calibration: int) -> dict[str, str]:
     kind = "PCA, divided by the square roots of the eigenvalues" if whitened else "none: embeddings are the descriptors"
-    return {
-        "projection": kind,
-        "bank": f"from {photographs} un-attacked photographs",
-        "int8": f"static, per channel, calibrated on {calibration} of them",
-    }
+    int8 = {"int8": f"static, per channel, calibrated on {calibration} of them"} if calibration else {}
+    return {"projection": kind, "bank": f"from {photographs} un-attacked photographs", **int8}
 
 
 def fitted(raw: Float32, whitened: bool, dimension: int, bank_rows: int) -> dict[str, Float32]:

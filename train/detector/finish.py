@@ -16,7 +16,7 @@ from copytrace.export.bundle import NetworkParts, parts_of, write_bundle
 from copytrace.export.int8 import quantize_int8
 from copytrace.export.onnx import check_parity, export_onnx
 
-from ..bundles.finish import CALIBRATION_PHOTOS, stem
+from ..bundles.finish import CALIBRATION_PHOTOS
 from .measure import measure_on_scenes
 from .network import DetectorNetwork
 from .scene_files import SceneFiles
@@ -40,7 +40,7 @@ def export(
         export_onnx(network, size, temporary)
         quality: dict[str, Any] = {"float32_min_cosine_to_torch": check_parity(network, temporary, calibration[:16])}
     with replacing(folder / INT8) as temporary:
-        quantize_int8(folder / FLOAT32, temporary, calibration, stem(network.trunk.scale, size))
+        quantize_int8(folder / FLOAT32, temporary, calibration)
     for name, path in (("float32", folder / FLOAT32), ("int8", folder / INT8)):
         quality[name] = _figures(path, held)
     with replacing(folder / FACTS) as temporary:

@@ -11,7 +11,7 @@ from ..models.network import DescriptorNetwork
 from ..settings import Settings
 from .average import WeightAverage
 from .checkpoint import CHECKPOINT, load_checkpoint
-from .run_folder import settings_of
+from .run_folder import RUN, settings_of
 
 
 def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
@@ -39,14 +39,17 @@ def load_weights(network: DescriptorNetwork, settings: Settings, folder: Path) -
     state = load_checkpoint(folder / CHECKPOINT)
     if state is None:
         raise CopytraceError(f"{folder}: has no checkpoint yet")
-    weights = state["parts"]["objective"]
-    own = {key.removeprefix("network."): value for key, value in weights.items() if key.startswith("network.")}
     part = network.head if settings.frozen else network
-    part.load_state_dict(own)
-    average = WeightAverage(part, settings.average)
-    average.load_state_dict(
-        state["parts"].get("average", {"updates": 0, "kept": []})
-    )  # of runs from before there was one
+    try:
+        weights = state["parts"]["objective"]
+        own = {key.removeprefix("network."): value for key, value in weights.items() if key.startswith("network.")}
+        part.load_state_dict(own)
+        average = WeightAverage(part, settings.average)
+        average.load_state_dict(
+            state["parts"].get("average", {"updates": 0, "kept": []})
+        )  # of runs from before there was one
+    except (KeyError, RuntimeError, AttributeError, TypeError, ValueError):
+        raise CopytraceError(f"{folder / CHECKPOINT}: is no checkpoint of the network that {RUN} tells of") from None
     average.apply()
 
 

@@ -8,29 +8,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from copytrace.engine import Bundle
+from copytrace.engine.cli.run_by_default import RunByDefault
 
 from ..presets import PRESETS, with_preset
 from ..settings import TAPS, Settings
 from .detector import add_detector, detector
 from .generated import with_options_of
 
-
-class _RunByDefault(TyperGroup):
-    """``train PHOTOS -o RUN`` is ``train run PHOTOS -o RUN``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
 _PRESETS = f"Presets: {', '.join(PRESETS)}."
 
 app = typer.Typer(
-    cls=_RunByDefault,
+    cls=RunByDefault,
     epilog=_PRESETS,
     no_args_is_help=True,
     help="Train a model on photographs (train PHOTOS -o RUN; options: train run --help), or fit parts of a bundle.",
