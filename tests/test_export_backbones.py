@@ -1,9 +1,9 @@
 """Every backbone of the published systems through the whole export, with random weights.
 
 Their stages are cut to two blocks: every kind of block and width is there, and what a deeper one adds is more of the same, at
-ten seconds of tracing each. Whole depths are measured by hand, see benchmarks/EXPORT.md. Random weights leave little of a photograph
-in the embedding, which is then stretched to unit variance: rounding costs more than with trained ones, and the lines for fp16 and
-int8 are lower than those of ``export verify``. No layer is looked for that has to stay float: test_export.py does that.
+ten seconds of tracing each. Whole depths are measured by hand, see benchmarks/EXPORT.md. Random weights leave little of a
+photograph in the embedding, which is then stretched to unit variance: rounding costs more than with trained ones, and the lines
+for fp16 and int8 are lower than those of ``export verify``. Layers that have to stay float are looked for in test_export.py.
 """
 
 from pathlib import Path
