@@ -20,8 +20,7 @@ from copytrace.engine import (
 )
 from copytrace.engine.bundle_embedder import BundleEmbedder
 from copytrace.engine.describe import open_describer
-from copytrace.engine.embedder import PixelSet
-from copytrace.engine.read import Image, Source, open_source
+from copytrace.engine.read import Image, PixelSet, Source, open_source
 from copytrace.engine.run import embed_source
 from copytrace.engine.store import Journal, Slice
 
