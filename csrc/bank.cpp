@@ -59,7 +59,7 @@ std::vector<std::vector<Neighbour>> Bank::search_block(const float* queries, std
   };
   const Panels all{0, rows_.panels()};
   if (rows_.filtered_by(kernel)) {
-    const QuantisedGroups left(unit.data(), count, size(), kernel.rows, rows_.quantised());
+    const QuantisedGroups left(unit.data(), count, size(), kernel.rows);
     filter_tiles(left, count, rows_, all, kernel, thresholds.data(), [&](std::size_t query, std::size_t row) {
       const float score = kernel.dot(unit.data() + query * size(), rows_.row(row), size()) * rows_.scale(row);
       if (score > thresholds[query]) add(query, row, score);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
+#include <limits>
 #include <numeric>
 
 #include "parallel.hpp"
@@ -14,8 +14,6 @@ namespace {
 constexpr double kSteps = 127.0;
 constexpr double kRounder = 6755399441055744.0;  // 1.5 * 2^52: adding and subtracting it leaves a whole number
 constexpr double kFinestScale = 1e-35;           // a finer one would lose its own digits in float32
-// Relative rounding of the float32 arithmetic around the integer product, and of the float32 product it stands for.
-constexpr double kRounding = 1e-5;
 
 struct Quantised {
   double scale = 1.0;
@@ -64,6 +62,11 @@ Quantised quantise(const float* row, std::size_t depth, double factor, const Put
   return result;
 }
 
+// In float32, never less: the digits that it has room for, and one more.
+float at_least(double value) {
+  return std::nextafter(static_cast<float>(value), std::numeric_limits<float>::infinity());
+}
+
 }  // namespace
 
 QuantisedPanels::QuantisedPanels(const float* data, std::size_t rows, std::size_t depth, const float* scale,
@@ -73,9 +76,9 @@ QuantisedPanels::QuantisedPanels(const float* data, std::size_t rows, std::size_
   bytes_.resize(panels * kPanelRows * quads_ * 4);
   corrections_.resize(panels * kPanelRows);
   scales_.resize(panels * kPanelRows);
-  std::mutex bounds;
+  errors_.resize(panels * kPanelRows);
+  longest_.resize(panels);
   parallel_blocks(rows, 32 * kPanelRows, threads, [&](std::size_t begin, std::size_t end) {
-    double longest = 0.0, largest_error = 0.0;
     for (std::size_t row = begin; row < end; ++row) {
       std::int8_t* target = bytes_.data() + row / kPanelRows * kPanelRows * quads_ * 4 + row % kPanelRows * 4;
       std::int32_t sum = 0;
@@ -86,18 +89,15 @@ QuantisedPanels::QuantisedPanels(const float* data, std::size_t rows, std::size_
       });
       corrections_[row] = 128 * sum;
       scales_[row] = static_cast<float>(result.scale);
+      errors_[row] = at_least(result.error);
+      double& longest = longest_[row / kPanelRows];  // blocks are of whole panels
       longest = std::max(longest, result.length);
-      largest_error = std::max(largest_error, result.error);
     }
-    const std::lock_guard<std::mutex> lock(bounds);
-    longest_ = std::max(longest_, longest);
-    largest_error_ = std::max(largest_error_, largest_error);
   });
 }
 
-QuantisedGroups::QuantisedGroups(const float* data, std::size_t rows, std::size_t depth, std::size_t group,
-                                 const QuantisedPanels& right)
-    : group_(group), quads_(right.quads()), margins_(rows) {
+QuantisedGroups::QuantisedGroups(const float* data, std::size_t rows, std::size_t depth, std::size_t group)
+    : group_(group), quads_((depth + 3) / 4), longest_((rows + group - 1) / group), errors_(rows), lengths_(rows) {
   const std::size_t filled = (rows + group - 1) / group * group;
   bytes_.resize(filled * quads_ * 4, 128);
   scales_.resize(filled, 1.0f);
@@ -107,9 +107,9 @@ QuantisedGroups::QuantisedGroups(const float* data, std::size_t rows, std::size_
       target[k / 4 * group * 4 + k % 4] = static_cast<std::uint8_t>(whole + 128);
     });
     scales_[row] = static_cast<float>(result.scale);
-    // |q.t - q^.t^| <= |q - q^| |t| + |q^| |t - t^|, by Cauchy and Schwarz. An offset is at most |t|^2 / 2.
-    margins_[row] = result.error * right.longest() + (result.length + result.error) * right.largest_error() +
-                    kRounding * right.longest() * (result.length + right.longest());
+    errors_[row] = result.error;
+    lengths_[row] = result.length;
+    longest_[row / group] = std::max(longest_[row / group], at_least(result.length + result.error));
   }
 }
 

@@ -22,36 +22,45 @@ class QuantisedPanels {
   const std::int8_t* panel(std::size_t index) const { return bytes_.data() + index * quads_ * 4 * kPanelRows; }
   const std::int32_t* corrections(std::size_t index) const { return corrections_.data() + index * kPanelRows; }
   const float* scales(std::size_t index) const { return scales_.data() + index * kPanelRows; }
-  double longest() const { return longest_; }              // of all rows
-  double largest_error() const { return largest_error_; }  // of all rows: length of what the bytes leave out
+  const float* errors(std::size_t index) const { return errors_.data() + index * kPanelRows; }  // see ByteTile
+  double longest(std::size_t index) const { return longest_[index]; }                           // of a panel's rows
 
  private:
   std::size_t quads_;
   std::vector<std::int8_t> bytes_;
   std::vector<std::int32_t> corrections_;  // 128 times the sum of a row's bytes: what the left side's zero point adds
   std::vector<float> scales_;
-  double longest_ = 0.0;
-  double largest_error_ = 0.0;
+  std::vector<float> errors_;
+  std::vector<double> longest_;
 };
 
 // Left rows: unsigned bytes with zero point 128, in groups of rows; limits follow from what the filter must not miss.
 class QuantisedGroups {
  public:
-  QuantisedGroups(const float* data, std::size_t rows, std::size_t depth, std::size_t group,
-                  const QuantisedPanels& right);
+  QuantisedGroups(const float* data, std::size_t rows, std::size_t depth, std::size_t group);
 
   const std::uint8_t* group(std::size_t index) const { return bytes_.data() + index * group_ * quads_ * 4; }
   const float* scales(std::size_t index) const { return scales_.data() + index * group_; }
+  float longest(std::size_t index) const { return longest_[index]; }  // of a group's rows as bytes, at most
 
-  // What the score computed from bytes exceeds wherever the real one exceeds `threshold`.
-  float limit(std::size_t row, float threshold) const { return static_cast<float>(threshold - margins_[row]); }
+  // What the score of a kernel's filter exceeds wherever the real one exceeds `threshold`, for right rows of at most a
+  // length: |q.t - q^.t^| <= |q - q^| |t| + |q^| |t - t^|, by Cauchy and Schwarz, and the filter adds the second part.
+  float limit(std::size_t row, float threshold, double length) const {
+    return static_cast<float>(threshold - length * (errors_[row] + kRounding * (lengths_[row] + length)));
+  }
 
  private:
+  // Relative rounding of the float32 arithmetic around the integer product, and of the float32 product it stands for.
+  // An offset is at most |t|^2 / 2.
+  static constexpr double kRounding = 1e-5;
+
   std::size_t group_;
   std::size_t quads_;
   std::vector<std::uint8_t> bytes_;
   std::vector<float> scales_;
-  std::vector<double> margins_;
+  std::vector<float> longest_;
+  std::vector<double> errors_;   // lengths of what the bytes leave out
+  std::vector<double> lengths_;  // of the rows
 };
 
 }  // namespace copytrace

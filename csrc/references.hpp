@@ -59,7 +59,7 @@ class References {
     const float* data = queries.row(begin);
     const std::size_t count = end - begin;
     if (rows_.filtered_by(kernel)) {
-      const QuantisedGroups left(data, count, size(), kernel.rows, rows_.quantised());
+      const QuantisedGroups left(data, count, size(), kernel.rows);
       filter_tiles(left, count, rows_, panels, kernel, thresholds, [&](std::size_t query, std::size_t row) {
         const float score = kernel.dot(data + query * size(), this->row(row), size()) - rows_.offset(row);
         if (score > thresholds[query]) hit(begin + query, row, score);

@@ -68,14 +68,16 @@ void filter_tiles(const QuantisedGroups& queries, std::size_t count, const Scann
   const QuantisedPanels& right = rows.quantised();
   for (std::size_t panel = panels.begin; panel < panels.end; panel += panels.step) {
     const std::size_t first = panel * kPanelRows;
+    const double longest = right.longest(panel);
     const std::uint32_t valid = panel_mask(rows.count() - first);
     for (std::size_t query = 0; query < count; query += kernel.rows) {
       const std::size_t group = query / kernel.rows;
       const std::size_t used = std::min(kernel.rows, count - query);
-      for (std::size_t r = 0; r < used; ++r) limits[r] = queries.limit(query + r, thresholds[query + r]);
-      kernel.filter({queries.group(group), queries.scales(group), right.panel(panel), right.corrections(panel),
-                     right.scales(panel), rows.offsets(panel), right.quads()},
-                    limits, masks);
+      for (std::size_t r = 0; r < used; ++r) limits[r] = queries.limit(query + r, thresholds[query + r], longest);
+      kernel.filter(
+          {queries.group(group), queries.scales(group), right.panel(panel), right.corrections(panel),
+           right.scales(panel), right.errors(panel), rows.offsets(panel), queries.longest(group), right.quads()},
+          limits, masks);
       for (std::size_t r = 0; r < used; ++r) {
         for (std::uint32_t hits = masks[r] & valid; hits != 0; hits &= hits - 1) {
           hit(query + r, first + static_cast<std::size_t>(__builtin_ctz(hits)));

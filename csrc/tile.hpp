@@ -20,7 +20,9 @@ struct ByteTile {
   const std::int8_t* right;
   const std::int32_t* corrections;  // [32], what the left side's zero point adds
   const float* right_scales;        // [32]
+  const float* right_errors;        // [32], lengths of what the bytes leave out
   const float* offsets;             // [32]
+  float left_length;                // of the bytes of any left row, at most
   std::size_t quads;
 };
 
@@ -38,8 +40,8 @@ struct TileKernel {
   // sum += (a - b) / ||a - b||; nothing where a equals b, since no direction leads from one to the other.
   void (*add_unit_difference)(const float* a, const float* b, std::size_t size, double* sum);
   // Only where the processor multiplies bytes fast, null elsewhere. Bit c of masks[r] is set where
-  // (sum over k of left[r, k] * right[c, k] - corrections[c]) * right_scales[c] * left_scales[r] - offsets[c] >
-  // limits[r].
+  // (sum over k of left[r, k] * right[c, k] - corrections[c]) * right_scales[c] * left_scales[r] - offsets[c] +
+  // left_length * right_errors[c] > limits[r].
   void (*filter)(const ByteTile& tile, const float* limits, std::uint32_t* masks);
   float (*dot)(const float* a, const float* b, std::size_t size);
 };

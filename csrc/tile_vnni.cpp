@@ -18,11 +18,18 @@ namespace {
 
 constexpr int kRows = 12;
 
-// Which of 16 columns, from `first` on, score above the limit.
-std::uint32_t above(__m512i products, const ByteTile& tile, std::size_t first, float left_scale, float limit) {
+// What 16 columns, from `first` on, take off a score: their offsets, less what their bytes may have lost.
+__m512 taken_off(const ByteTile& tile, std::size_t first) {
+  return _mm512_fnmadd_ps(_mm512_loadu_ps(tile.right_errors + first), _mm512_set1_ps(tile.left_length),
+                          _mm512_loadu_ps(tile.offsets + first));
+}
+
+// Which of those columns score above the limit.
+std::uint32_t above(__m512i products, const ByteTile& tile, std::size_t first, __m512 off, float left_scale,
+                    float limit) {
   const __m512i product = _mm512_sub_epi32(products, _mm512_loadu_si512(tile.corrections + first));
   const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(product), _mm512_loadu_ps(tile.right_scales + first));
-  const __m512 score = _mm512_fmsub_ps(scaled, _mm512_set1_ps(left_scale), _mm512_loadu_ps(tile.offsets + first));
+  const __m512 score = _mm512_fmsub_ps(scaled, _mm512_set1_ps(left_scale), off);
   return _mm512_cmp_ps_mask(score, _mm512_set1_ps(limit), _CMP_GT_OQ);
 }
 
@@ -52,9 +59,10 @@ void filter(const ByteTile& tile, const float* limits, std::uint32_t* masks) {
     _mm512_store_si512(&products[r][0], sum[r][0]);
     _mm512_store_si512(&products[r][1], sum[r][1]);
   }
+  const __m512 low = taken_off(tile, 0), high = taken_off(tile, 16);
   for (int r = 0; r < kRows; ++r) {
-    masks[r] = above(products[r][0], tile, 0, tile.left_scales[r], limits[r]) |
-               above(products[r][1], tile, 16, tile.left_scales[r], limits[r]) << 16;
+    masks[r] = above(products[r][0], tile, 0, low, tile.left_scales[r], limits[r]) |
+               above(products[r][1], tile, 16, high, tile.left_scales[r], limits[r]) << 16;
   }
 }
 
