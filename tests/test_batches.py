@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from copytrace.engine.device import on_host
 from copytrace.engine.errors import MissingExtraError
 from copytrace.engine.read import UndecodableError, decode_sizes
 from copytrace.engine.read.batches import BatchDecoder, BatchDecoderName, Outcome, open_batch_decoder
@@ -190,16 +191,21 @@ def test_where_memory_is_lacking_the_cpu_decodes(
 
 
 def test_what_the_libraries_say_of_a_broken_file() -> None:
-    """DALI fails for the whole batch, and another graph does the next; nvImageCodec says so in its place."""
+    """DALI fails for the whole batch, and another graph does its halves; nvImageCodec says so in its place. To both it is the
+    broken one alone that the CPU gets: its neighbours are what they are without it, to the last bit."""
     whole, other = (jpeg for jpeg in (checked_jpeg(data, LIMIT) for data in photographs(2)) if jpeg is not None)
     broken = CheckedJpeg(whole.data[: len(whole.data) // 2], whole.header)
     options = {"batch": 4, "device": None, "threads": 1, "in_flight": 1}
     dali, codec = DaliDecoder([32], **options), NvImageDecoder([32], **options)  # type: ignore[arg-type]
-    for _ in range(2):
-        assert dali([whole, broken, other]) == [None] * 3
-        assert None not in dali([whole, other])
-        found = codec([whole, broken, other])
-        assert found[1] is None and found[0] is not None and found[2] is not None
+    for decoder in (dali, codec):
+        (before, after) = decoder([whole, other])
+        for files in ([whole, broken, other], [broken, whole, other, broken], [broken]):
+            found = decoder(files)
+            for file, one in zip(files, found, strict=True):
+                expected = {id(whole): before, id(other): after}.get(id(file))
+                assert (one is None) == (expected is None)
+                if one is not None and expected is not None:
+                    assert all(np.array_equal(on_host(a), on_host(b)) for a, b in zip(one, expected, strict=True))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,16 +1,14 @@
 """JPEGs decoded by DALI: on a card by nvJPEG and its hardware decoders, on the CPU by libjpeg-turbo."""
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
 
 from .checked import CheckedJpeg
-from .graph import FAILURES, SquaresGraph, first_line
+from .graph import SquaresGraph
+from .halved import halved
 from .pool import Pool
 from .protocol import BatchDecoderName, Squares
-
-log = logging.getLogger(__name__)
 
 
 class DaliDecoder:
@@ -29,10 +27,10 @@ class DaliDecoder:
         self._graphs = Pool(graph, in_flight)
 
     def __call__(self, files: Sequence[CheckedJpeg]) -> list[Squares | None]:
+        return halved(self._decode, files, "DALI")
+
+    def _decode(self, files: Sequence[CheckedJpeg]) -> list[Squares | None]:
+        """Raises: one of ``FAILURES`` for one of them; which, DALI does not say."""
         sources = [np.frombuffer(file.data, np.uint8) for file in files]
-        try:
-            with self._graphs.one() as graph:
-                return list(graph(sources, [file.header for file in files]))
-        except FAILURES as error:  # for one of them; which, it does not say
-            log.warning("DALI failed, the CPU decodes %d images instead: %s", len(files), first_line(error))
-            return [None] * len(files)
+        with self._graphs.one() as graph:
+            return list(graph(sources, [file.header for file in files]))

@@ -1,6 +1,5 @@
 """JPEGs decoded by nvImageCodec, which says of each picture whether it could; DALI's graph makes them squares."""
 
-import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +9,9 @@ import numpy as np
 from ...errors import CopytraceError, optional_module
 from .checked import CheckedJpeg
 from .graph import FAILURES, SquaresGraph, first_line
+from .halved import halved
 from .pool import Pool
 from .protocol import BatchDecoderName, Squares
-
-log = logging.getLogger(__name__)
 
 
 class NvImageDecoder:
@@ -32,17 +30,18 @@ class NvImageDecoder:
         self._pairs = Pool(pair, in_flight)
 
     def __call__(self, files: Sequence[CheckedJpeg]) -> list[Squares | None]:
+        return halved(self._decode, files, "nvImageCodec")
+
+    def _decode(self, files: Sequence[CheckedJpeg]) -> list[Squares | None]:
+        """Raises: one of ``FAILURES``, for all of them, as where memory is lacking."""
         squares: list[Squares | None] = [None] * len(files)
-        try:
-            with self._pairs.one() as (codec, graph):
-                pictures = codec.decode(files)
-                good = [number for number, picture in enumerate(pictures) if picture is not None]
-                if good:
-                    done = graph([pictures[number] for number in good], [files[number].header for number in good])
-                    for number, one in zip(good, done, strict=True):
-                        squares[number] = one
-        except FAILURES as error:
-            log.warning("nvImageCodec failed, the CPU decodes %d images: %s", len(files), first_line(error))
+        with self._pairs.one() as (codec, graph):
+            pictures = codec.decode(files)
+            good = [number for number, picture in enumerate(pictures) if picture is not None]
+            if good:
+                done = graph([pictures[number] for number in good], [files[number].header for number in good])
+                for number, one in zip(good, done, strict=True):
+                    squares[number] = one
         return squares
 
 
