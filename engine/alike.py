@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from .collection import Collection, is_collection
 from .embedder import Output
 from .errors import CollectionError
+from .manifest import Precision
 
 OUTPUT: Output = "projected"
 """What is kept of references: descriptors that are not moved away from the bank."""
@@ -59,3 +60,19 @@ def check_alike(collection: Collection, dimension: int, attributes: Mapping[str,
         raise CollectionError(
             f"{collection.path}: its descriptors have {collection.dimension} numbers, not {dimension}"
         )
+
+
+def precision_of(path: str | os.PathLike[str]) -> Precision:
+    """What a collection that is there was made with; "int8" where there is none, or it does not say.
+
+    Raises: CollectionError, also for a precision that this version does not know.
+    """
+    if not is_collection(Path(path)):
+        return "int8"
+    with Collection.open(path) as collection:
+        precision = collection.attributes.get("precision", "int8")
+    if precision not in get_args(Precision):
+        raise CollectionError(
+            f"{path}: its descriptors were made with the precision {precision!r}, which this version does not know"
+        )
+    return cast(Precision, precision)

@@ -182,6 +182,9 @@ class Engine:
         output = self._output(role, output)
         one_of("fingerprint", fingerprint, get_args(StampKind))
         one_of("views", views, get_args(Views))
+        decoder = self._options["decoder"]
+        if views != "whole" and decoder not in ("auto", "cpu"):
+            raise ValueError(f"the decoder {decoder} makes whole pictures only; views {views} are the CPU's to cut out")
         flag("resume", resume)
         path = file_path("path", path)
         return embed_source(

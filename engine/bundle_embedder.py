@@ -102,6 +102,7 @@ class BundleEmbedder:
         options: dict[str, str | int] = {"pixel_limit": self.pixel_limit, "backend": self.describer.backend}
         if any(network.lanes for network in self.networks):
             options["runtime"] = self.runtime
+            options["batch"] = self.batch  # the largest size's kernels are what the others have to agree with
         if self._together is not None:
             options["decoder"] = self._together.name
         return options

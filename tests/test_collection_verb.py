@@ -368,3 +368,17 @@ def test_two_that_would_change_one_collection(files: Path, photos: Path, tmp_pat
     assert "R0020" in run("search", files / "q.h5", refs, "-o", tmp_path / "q.csv", code=1).stderr
     assert "R0020" in run("collection", "export", refs, "-o", tmp_path / "e.h5", code=1).stderr
     assert not (tmp_path / "q.csv").exists() and not (tmp_path / "e.h5").exists()
+
+
+def test_a_precision_of_a_later_version_is_one_line(tmp_path: Path) -> None:
+    """Not taken for the default, and the same by every verb."""
+    refs = tmp_path / "refs.ct"
+    Collection.create(refs, 8, {"space": "s", "precision": "int2", "output": "projected"}).close()
+    queries = PHOTOS / "queries"
+    for arguments in (
+        ("collection", "add", refs, queries),
+        ("match", queries, refs, "-o", tmp_path / "m.csv"),
+        ("serve", refs, "--no-auth"),
+    ):
+        line = run(*arguments, code=1).stderr
+        assert line.count("\n") == 1 and "made with the precision 'int2', which this version does not know" in line

@@ -13,6 +13,7 @@ from copytrace.engine.decoding import DecoderName
 from copytrace.engine.device import DeviceArray, on_host, stacked
 from copytrace.engine.device.joined import Row, runs
 from copytrace.engine.read import PixelImage
+from copytrace.engine.read.batches.graph import SquaresGraph
 
 from bundle_files import small_bundle
 from conftest import PHOTOS
@@ -109,6 +110,33 @@ def test_what_cannot_be_had_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(CopytraceError, match=r"^DALI cannot be set up: CUDA driver error$"):
         Engine(bundle, decoder="dali")
     assert Engine(bundle).embed(IMAGES[0]).shape == (1, 8)
+
+
+def test_the_command_line_says_what_the_cpu_does_instead(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, and none for the broken files, which the summary lists."""
+
+    def lacking(*_: object) -> None:
+        raise MemoryError("CUDA allocation failed: error")
+
+    monkeypatch.setattr(SquaresGraph, "__call__", lacking)
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.jpg").write_bytes(IMAGES[0].read_bytes())
+    (images / "b.jpg").write_bytes(b"nothing")
+    told = run("embed", images, "-o", tmp_path / "a.h5", "--bundle", bundle, "--decoder", "dali").stderr
+    assert told == "warning: DALI failed, the CPU decodes 1 images instead: CUDA allocation failed: error\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_views_are_not_for_decoders_of_whole_pictures(bundle: Path, name: DecoderName, tmp_path: Path) -> None:
+    command = ("embed", PHOTOS / "queries", "-o", tmp_path / "a.h5", "--bundle", bundle)
+    failed = run(*command, "--decoder", name, "--views", "turns", "--json", code=2)
+    assert f"the decoder {name} makes whole pictures only" in json.loads(failed.stdout)["error"]
+    with pytest.raises(ValueError, match=f"the decoder {name} makes whole pictures only"):
+        Engine(bundle, decoder=name).embed_source(PHOTOS / "queries", tmp_path / "a.h5", views="all")
+    assert not list(tmp_path.iterdir())
 
 
 def on_card(*addresses: int) -> list[Row]:

@@ -12,7 +12,9 @@ from copytrace.engine import Bundle, Engine
 from copytrace.engine.device import cuda, problem
 from copytrace.engine.errors import BundleError, DeviceError, DeviceMemoryError
 from copytrace.engine.infer import BatchedNetwork, OrtNetwork, open_network
-from copytrace.engine.infer.on_card import _cure, _fitting
+from copytrace.engine.infer.buffers import HostBuffers
+from copytrace.engine.infer.on_card import _fitting, made_for_the_cpu
+from copytrace.engine.infer.ort_lane import OrtLane
 from copytrace.engine.manifest import NetworkFile
 
 from bundle_files import small_bundle
@@ -74,9 +76,39 @@ def test_tensorrt_is_not_for_the_cpu(file: NetworkFile) -> None:
 
 
 def test_networks_for_the_cpu_say_what_a_card_takes() -> None:
-    (cure,) = _cure(Bundle().networks("int8")[0])
-    assert cure.startswith("int8 networks are made for the CPU, --precision ") and "float32" in cure
-    assert not _cure(Bundle().networks("float32")[0])
+    assert made_for_the_cpu(Bundle().networks("int8")[0]) == (
+        "int8 networks are made for the CPU, --precision float32 is for cards"
+    )
+    assert made_for_the_cpu(Bundle().networks("float32")[0]) is None
+
+
+def test_int8_stays_on_the_cpu_where_no_card_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with a card, which would be asked for float32 networks."""
+    monkeypatch.setattr("copytrace.engine.infer.open.problem", lambda: None)
+    asked = []
+    monkeypatch.setattr("copytrace.engine.infer.open.open_on_card", lambda *given: asked.append(given[0].precision))
+    int8, float32 = (Bundle().networks(precision)[0] for precision in ("int8", "float32"))
+    network = open_network(int8)
+    assert isinstance(network, OrtNetwork) and network.runtime.endswith(f" on the CPU ({made_for_the_cpu(int8)})")
+    open_network(float32)
+    open_network(int8, "cuda")
+    open_network(int8, runtime="tensorrt")
+    assert asked == ["float32", "int8", "int8"]
+
+
+def test_a_run_on_a_card_goes_on_with_batches_of_the_same_size(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which kernels compute a row is up to the largest batch. The card's networks are computed by the CPU here."""
+
+    def opened(file: NetworkFile, device: str, *, batch: int | None, **_: object) -> BatchedNetwork:
+        most = batch or 8
+        lanes = [OrtLane(file.path, HostBuffers(most, file.input_size, file.dimension), [most])]
+        return BatchedNetwork(file.path, lanes, [most], file.input_size, file.dimension, "here")
+
+    monkeypatch.setattr("copytrace.engine.bundle_embedder.open_network", opened)
+    options = [Engine(bundle, batch=batch, decoder="cpu", backend="native").embedder.options() for batch in (4, 8)]
+    assert [one["batch"] for one in options] == [4, 8] and options[0]["runtime"] == "here"
+    monkeypatch.undo()
+    assert "batch" not in Engine(bundle, batch=4).embedder.options()
 
 
 @pytest.mark.parametrize("change", [{"input_size": 64}, {"dimension": 99}])
@@ -90,8 +122,6 @@ def test_where_memory_does_not_suffice_fewer_are_computed_together(
 ) -> None:
     """TensorRT's own builder is given too little of it; what it builds then is computed by ONNX Runtime here."""
     bindings = pytest.importorskip("tensorrt_rtx_bindings", reason="needs TensorRT for RTX")
-    from copytrace.engine.infer.buffers import HostBuffers
-    from copytrace.engine.infer.ort_lane import OrtLane
     from copytrace.engine.infer.trt import Profile
     from copytrace.engine.infer.trt.build import build_engine
     from copytrace.engine.infer.trt.library import opened
@@ -122,6 +152,19 @@ def test_the_command_line_says_what_computes(tmp_path: Path, bundle: Path) -> No
     failed = run(*command, "--device", "cuda", "--json", code=1)
     assert failed.stderr.count("\n") == 1 and failed.stderr.startswith("error: ")
     assert json.loads(failed.stdout)["kind"] == "DeviceError"
+
+
+def test_every_verb_that_computes_says_by_what(tmp_path: Path) -> None:
+    queries, found = PHOTOS / "queries" / "Q00000.jpg", Engine(device="cpu").runtime
+    pairs, refs = tmp_path / "m.csv", tmp_path / "refs.ct"
+    for arguments in (
+        ("collection", "add", refs, queries),
+        ("match", queries, refs, "-o", pairs),
+        ("verify", queries, refs, "--pairs", pairs, "-o", tmp_path / "v.csv"),
+        ("dedup", queries, "-o", tmp_path / "g.csv"),
+    ):
+        assert json.loads(run(*arguments, "--device", "cpu", "--json").stdout)["runtime"] == found
+        assert run(*arguments, "--device", "cpu").stdout.startswith(f"computed by {found}\n")
 
 
 @without_card

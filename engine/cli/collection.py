@@ -3,11 +3,11 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import Annotated
 
 import typer
 
-from ..alike import CROPS
+from ..alike import CROPS, precision_of
 from ..api import Engine
 from ..bundle import DEFAULT_BUNDLE
 from ..collection import Collection, Reference, is_collection, read_metadata
@@ -129,11 +129,11 @@ def add(
     if result.unused_metadata:
         first, count = result.unused_metadata[0], len(result.unused_metadata)
         errors.print(f"warning: metadata of {count} ids that are no image of {source}, the first is {first!r}")
-    shown = added.as_dict(result, collection)
+    shown = {**added.as_dict(result, collection), "runtime": engine.runtime}
     nothing = len(result.failed) == result.images
     if nothing:
         shown["error"] = f"none of the {result.images} images could be used"
-    print_result(shown, added.as_text(result, collection), as_json)
+    print_result(shown, f"computed by {engine.runtime}\n{added.as_text(result, collection)}", as_json)
     if nothing:
         errors.print(f"error: {shown['error']}")
         raise typer.Exit(1)
@@ -237,15 +237,6 @@ def compact(collection: Folder, as_json: AsJson = False) -> None:
     with Collection.open(collection, write=True) as opened:
         freed = opened.compact()
     print_result({"collection": str(collection), "freed_bytes": freed}, f"{freed:,} bytes freed: {collection}", as_json)
-
-
-def precision_of(folder: Path) -> Precision:
-    """What a collection that is there was made with."""
-    if not is_collection(folder):
-        return "int8"
-    with Collection.open(folder) as opened:
-        precision = opened.attributes.get("precision")
-    return cast(Precision, precision) if precision in get_args(Precision) else "int8"
 
 
 def will_make_crops(folder: Path, wanted: bool | None) -> bool:

@@ -1,6 +1,7 @@
 """What the command line shows: results on standard output, progress and errors on standard error."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -62,6 +63,27 @@ def building_shown() -> Iterator[Building]:
             bar.update(tasks[what], completed=done)
 
         yield show
+
+
+class _Warnings(logging.Handler):
+    """A line for each of the engine's warnings, but for those of single images, which every summary lists."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.addFilter(lambda record: record.name not in _OF_IMAGES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        errors.print("warning: " + " ".join(record.getMessage().split()))
+
+
+_OF_IMAGES = ("copytrace.engine.run", "copytrace.engine.gathering")
+_warnings = _Warnings()
+
+
+def show_warnings(wanted: bool) -> None:
+    """Whether the engine's log is heard: what computes in the place of what was wished, above all. The service logs itself."""
+    log = logging.getLogger("copytrace")
+    (log.addHandler if wanted else log.removeHandler)(_warnings)
 
 
 class _Rate:

@@ -72,6 +72,7 @@ def dedup(
 ) -> None:
     """Find near-duplicates within one source, group them, and say which picture of each group is the best."""
     start = time.perf_counter()
+    engine: Engine | None = None
     if is_hdf5(source):
         if (bundle, precision, device, runtime) != (DEFAULT_BUNDLE, "int8", "auto", "auto"):
             raise typer.BadParameter(
@@ -107,9 +108,12 @@ def dedup(
     if report is not None:
         result["missing_pictures"] = [asdict(one) for one in save_duplicates_report(found, report)]
     result["seconds"] = round(time.perf_counter() - start, 3)
+    if engine is not None:
+        result["runtime"] = engine.runtime
     if not found.embedded:
         result["error"] = f"none of the {found.images} images could be used"
-    print_result(result, _as_text(found, output), as_json)
+    by = "" if engine is None else f"computed by {engine.runtime}\n"
+    print_result(result, by + _as_text(found, output), as_json)
     if not found.embedded:
         errors.print(f"error: {result['error']}")
         raise typer.Exit(1)

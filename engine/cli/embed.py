@@ -72,6 +72,8 @@ def embed(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Turn images into descriptors, written to an HDF5 file."""
+    if views != "whole" and decoder not in ("auto", "cpu"):
+        raise typer.BadParameter(f"the decoder {decoder} makes whole pictures only; leave out --decoder or --views")
     with building_shown() as building:
         engine = Engine(
             bundle,

@@ -18,7 +18,7 @@ from ..errors import CopytraceError, MissingExtraError
 from ..extras import extras_for, import_problem
 from ..store.atomic import reason
 from . import bench, client, collection, convert, dedup, demo, embed, match, merge, score, search, serve, submission
-from .console import Interrupted, errors, print_result
+from .console import Interrupted, errors, print_result, show_warnings
 from .plugins import add_verbs
 
 # typer brings click's exceptions along, newer versions in a copy of their own: this finds them in either.
@@ -70,6 +70,7 @@ def options(
 def main() -> None:
     """Run the command line; the entry point of the console script."""
     warnings.showwarning = _warn
+    show_warnings(True)
     warnings.filterwarnings(
         "always", category=UserWarning, module=r"copytrace\."
     )  # for the user, whatever the environment says

@@ -10,6 +10,7 @@ from typing import Annotated, TextIO
 import numpy as np
 import typer
 
+from ..alike import precision_of
 from ..api import Engine
 from ..arguments import MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
@@ -27,7 +28,6 @@ from ..region_finders import FinderName, region_finder
 from ..score import read_pairs, write_pairs
 from ..store.atomic import replacing
 from ..stored_crops import COST
-from .collection import precision_of
 from .console import building_shown, errors, print_result, progress_bar
 from .embed import SHOWN_FAILURES
 from .options import DeviceOption, RuntimeOption, path
@@ -133,7 +133,7 @@ def match(
         announce=told,
     )
     with progress_bar("matching") as progress:
-        _report(matcher.match_source(source, progress), found, outputs, start, as_json)
+        _report(matcher.match_source(source, progress), found, outputs, start, engine.runtime, as_json)
 
 
 def verify(
@@ -179,7 +179,7 @@ def verify(
     matcher = Matcher(found, "verify", engine=engine, finder=regions, pictures=drawn, announce=errors.print)
     wanted = zip(table.queries, table.references, strict=True)
     with progress_bar("verifying") as progress:
-        _report(matcher.verify_source(source, wanted, progress), found, outputs, start, as_json)
+        _report(matcher.verify_source(source, wanted, progress), found, outputs, start, engine.runtime, as_json)
 
 
 def _opened(references: Path, ids: IdRule) -> Source | Path:
@@ -205,7 +205,9 @@ def _references(
         return references_at(engine.embedder, place, local=local, crops=crops or None, only=only, progress=progress)
 
 
-def _report(matched: Iterator[Matched], references: References, outputs: Outputs, start: float, as_json: bool) -> None:
+def _report(
+    matched: Iterator[Matched], references: References, outputs: Outputs, start: float, runtime: str, as_json: bool
+) -> None:
     """Write what was found, evidence while it comes, and say what it was."""
     rows: list[tuple[float, str, str]] = []
     failed: list[BadImage] = []
@@ -248,8 +250,9 @@ def _report(matched: Iterator[Matched], references: References, outputs: Outputs
         "failed": [asdict(one) for one in failed],
         "failed_references": [asdict(one) for one in references.failed],
         "seconds": round(seconds, 3),
+        "runtime": runtime,
     }
-    lines = [f"{one.id}: {one.reason}" for one in bad[:SHOWN_FAILURES]]
+    lines = [f"computed by {runtime}", *(f"{one.id}: {one.reason}" for one in bad[:SHOWN_FAILURES])]
     if len(bad) > SHOWN_FAILURES:
         lines.append(f"... and {len(bad) - SHOWN_FAILURES} more; --json lists them all")
     lines.append(

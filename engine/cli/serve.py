@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from ..errors import ServiceError, optional_module
 from ..serve import Settings, load_settings
-from .console import errors
+from .console import errors, show_warnings
 from .options import path
 
 
@@ -44,6 +44,7 @@ def serve(
         optional_module(name, "serve")
     from ..serve.server import serve as run
 
+    show_warnings(False)
     run(collection, settings, lambda address: errors.print(f"serving {collection} at {address}"))
 
 

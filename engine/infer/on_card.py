@@ -43,16 +43,17 @@ def open_on_card(file: NetworkFile, runtime: Runtime, batch: int | None, buildin
                 log.info("%s: %s", file.path.name, error)
                 problems.append(error)
     if not opened:
-        raise DeviceError("; ".join([*map(str, problems), *_cure(file)]))
+        cure = made_for_the_cpu(file)
+        raise DeviceError("; ".join([*map(str, problems), *([] if cure is None else [cure])]))
     return fastest(opened)
 
 
-def _cure(file: NetworkFile) -> list[str]:
-    """What else could be done where no runtime can compute a network."""
-    others = [precision for precision in file.entry.precisions if precision != "int8"]
-    if file.precision != "int8" or not others:
-        return []
-    return [f"int8 networks are made for the CPU, --precision {' or '.join(others)} is for cards"]
+def made_for_the_cpu(file: NetworkFile) -> str | None:
+    """Why a network is better computed on the CPU, and what a card takes instead; None for all but int8."""
+    if file.precision != "int8":
+        return None
+    others = " or ".join(precision for precision in file.entry.precisions if precision != "int8")
+    return "int8 networks are made for the CPU" + (f", --precision {others} is for cards" if others else "")
 
 
 def _fitting(

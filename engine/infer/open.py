@@ -3,10 +3,11 @@
 import logging
 from typing import Literal
 
+from ..device import problem
 from ..errors import BundleError, DeviceError, MissingExtraError
 from ..manifest import NetworkFile
 from .network import Network
-from .on_card import Building, Runtime, open_on_card
+from .on_card import Building, Runtime, made_for_the_cpu, open_on_card
 from .ort import OrtNetwork
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,8 @@ def open_network(
 ) -> Network:
     """A network of a bundle made ready to run.
 
-    device: "auto" is a graphics card where one can be used, else the CPU; the network's ``runtime`` says which, and why.
+    device: "auto" is a graphics card where one can be used, else the CPU; the network's ``runtime`` says which, and why. int8
+    networks stay on the CPU unless a card is named: nothing has compared what a card makes of them.
     runtime: "auto" is on a card the faster one of those that are there. TensorRT builds its engines when they are first needed,
     which takes minutes; building: is told how far it is. batch: images it computes at a time (default: on the CPU the
     manifest's).
@@ -35,6 +37,8 @@ def open_network(
         if runtime == "tensorrt":
             raise DeviceError("TensorRT does not compute on the CPU; use --device auto or --runtime onnxruntime")
         return _on_cpu(file, batch, None)
+    if device == "auto" and runtime != "tensorrt" and (why := made_for_the_cpu(file)) is not None:
+        return _on_cpu(file, batch, problem() or why)
     try:
         return open_on_card(file, runtime, batch, building)
     except BundleError:

@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar
 
 import cv2
 import numpy as np
 from fastapi import Request
 
-from ..alike import CROPS, FEATURES, MATCHING, OUTPUT, open_collection
+from ..alike import CROPS, FEATURES, MATCHING, OUTPUT, open_collection, precision_of
 from ..api import Engine
-from ..collection import Collection, Keys, Reviews, StoredThresholds, is_collection
-from ..errors import CollectionError, ServiceError
-from ..manifest import Precision
+from ..collection import Collection, Keys, Reviews, StoredThresholds
+from ..errors import CollectionError
 from ..match.constants import MatchConstants
 from ..pictures import Looks
 from ..run import describe_run
@@ -57,7 +56,7 @@ class Service:
     def __init__(self, path: Path, settings: Settings) -> None:
         self.settings = settings
         self.state: State = "starting"
-        precision = settings.precision or _precision_of(path)
+        precision = settings.precision or precision_of(path)
         self.engine = Engine(
             settings.bundle,
             precision=precision,
@@ -254,16 +253,3 @@ async def _cancel_when_gone(request: Request, work: "asyncio.Future[Any]") -> No
 def _log_building(what: str, done: float) -> None:
     if not done:
         log.info("building %s; this takes a while, once", what)
-
-
-def _precision_of(path: Path) -> Precision:
-    """What a collection that is there was made with."""
-    if not is_collection(path):
-        return "int8"
-    with Collection.open(path) as opened:
-        precision = opened.attributes.get("precision", "int8")
-    if precision not in get_args(Precision):
-        raise ServiceError(
-            f"{path}: its descriptors were made with the precision {precision!r}, which this does not know"
-        )
-    return cast(Precision, precision)
