@@ -99,8 +99,7 @@ def write_bundle(parts: BundleParts, folder: Path) -> None:
     It is made beside, read back and moved into place at the end. Raises: StoreError when it cannot be written, or when
     ``folder`` holds something else than a bundle; BundleError when the parts do not fit together.
     """
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).exists())):
-        raise StoreError(f"{folder}: is there and is no bundle; give another name")
+    check_target(folder)
     try:
         with replacing_folder(folder) as beside:
             _fill(parts, beside)
@@ -112,6 +111,12 @@ def write_bundle(parts: BundleParts, folder: Path) -> None:
                         shutil.copyfile(path, beside / path.name)
     except BundleError as error:
         raise BundleError(str(error).replace(str(beside), str(folder))) from None
+
+
+def check_target(folder: Path) -> None:
+    """Whether a bundle may be written there, to be asked before hours of work. Raises: StoreError."""
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).exists())):
+        raise StoreError(f"{folder}: is there and is no bundle; give another name")
 
 
 def _own_files(folder: Path) -> set[str]:

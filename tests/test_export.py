@@ -307,7 +307,8 @@ def test_wrong_input_ends_in_one_line(halved: Path, tmp_path: Path) -> None:
     cases = (
         (["export", tmp_path / "none", "-o", tmp_path / "o", "--photos", REFERENCES], "neither a run of train"),
         (["export", halved, "-o", halved], "give another folder"),
-        (["export", DEFAULT_BUNDLE, "-o", few, "--precision", "fp16"], "is no bundle"),
+        (["export", few, "-o", tmp_path / "o"], "neither a run of train"),
+        (["export", tmp_path / "none", "-o", few], "is no bundle"),  # before anything is read or made
         (["export", only_float32, "-o", tmp_path / "o"], "--photos"),
         (["export", only_float32, "-o", tmp_path / "o", "--photos", few], "16 photographs or more; 15 are there"),
         (["export", only_float32, "-o", tmp_path / "o", "--photos", broken], "no photographs that can be read"),
@@ -324,7 +325,9 @@ def test_wrong_input_ends_in_one_line(halved: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "o").exists()
     run("export", DEFAULT_BUNDLE, "-o", tmp_path / "o", "--precision", "int4", code=2)
     run("export", DEFAULT_BUNDLE, "-o", tmp_path / "o", "--validation", PHOTOS, code=2)
-    run("export", few, "-o", tmp_path / "o", code=2)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    run("export", tmp_path / "run", "-o", tmp_path / "o", code=2)
 
 
 def test_networks_that_are_converted_already_are_refused(half: Path, pixels: np.ndarray, tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ def run(
     started = time.perf_counter()
     if output.resolve() == source.resolve():
         raise StoreError(f"{output}: is what is exported; give another folder")
+    from copytrace.export.bundle import check_target
+
+    check_target(output)
     wanted = [one.value for one in precision or _Precision]
     if (source / MANIFEST).exists():
         if validation is not None or whitened is not None:
@@ -78,11 +81,12 @@ def run(
 
         quality = add_precisions(Bundle(source), output, wanted, photos or [], PHOTOS / "references")
     else:
+        folder = _run_of(source)
         if not photos:
             raise typer.BadParameter("a checkpoint needs --photos: projection, bank and int8 are fitted on photographs")
         from ..run import export_run
 
-        quality = export_run(_run_of(source), photos, output, wanted, _say, validation=validation, whitened=whitened)
+        quality = export_run(folder, photos, output, wanted, _say, validation=validation, whitened=whitened)
     seconds = round(time.perf_counter() - started, 1)
     figures = "".join(f"\n{name} {value}" for name, value in quality.items() if not isinstance(value, dict))
     print_result(
