@@ -1,13 +1,11 @@
 """Interleaved timing: every contender once a round, median and range over the rounds, and what machine it was."""
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
+
+from copytrace.engine.bench import machine_record, machine_text
 
 PAUSE = 0.2  # seconds between contenders: BLAS threads keep a processor busy for a while after their last call
 
@@ -67,9 +65,4 @@ def ratio(name: str, slow: Times, fast: Times, wanted: float, scale: float = 1.0
 
 def machine() -> str:
     """One line on the processor and the libraries that matter."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "onnxruntime", "faiss-cpu", "torch"))
-    return f"{model}, {os.cpu_count()} processors, Python {platform.python_version()}, {libraries}"
+    return machine_text(machine_record())

@@ -150,7 +150,7 @@ def test_no_module_with_a_bare_name_is_installed() -> None:
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
         ["mypy"],
-        ["clang-format", "--dry-run", "--Werror", *(str(p) for p in sorted((ROOT / "csrc").glob("*.[ch]pp")))],
+        ["clang-format", "--dry-run", "--Werror", *(str(p) for p in sorted((ROOT / "csrc").rglob("*.[ch]pp")))],
     ],
     ids=lambda command: " ".join(command[:2]),
 )

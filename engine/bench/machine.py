@@ -9,7 +9,11 @@ from pathlib import Path
 
 from ..threads import cpu_count
 
-LIBRARIES = ("copytrace", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorrt", "faiss-cpu", "opencv-python-headless")
+LIBRARIES = (
+    *("copytrace", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-cu13", "nvidia-dali-cuda130"),
+    *("nvidia-nvimgcodec-cu13", "faiss-cpu", "opencv-python-headless", "torch"),
+)
+"""By the names they are installed by."""
 
 
 def machine_record() -> dict[str, object]:
