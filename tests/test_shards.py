@@ -5,8 +5,6 @@ import multiprocessing
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,7 @@ from copytrace.engine.store import Journal, Shard, read_attributes
 
 from bundle_files import small_bundle
 from conftest import PHOTOS
-
-COPYTRACE = [sys.executable, "-c", "from copytrace.engine.cli import main; main()"]
+from in_process import run
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +61,6 @@ def raw(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
         values = {name: repr(file[name][:].tolist()).encode() for name in file}
         values["descriptors"] = file["descriptors"][:].tobytes()
         return values, {name: value for name, value in file.attrs.items() if name != "run"}
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COPYTRACE, *map(str, arguments)], capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("n", [1, 3, 7])
@@ -227,8 +220,8 @@ def test_an_id_in_two_parts_is_named(engine: Engine, tmp_path: Path) -> None:
 
 def test_the_verbs(bundle: Path, source: Path, tmp_path: Path) -> None:
     common = ("embed", source, "-o", tmp_path / "parts", "--bundle", bundle, "--precision", "float32", "--json")
-    for wrong in ("3/3", "1", "a/b", "-1/3", "1/3/5"):
-        assert run(*common, f"--shard={wrong}").returncode == 2
+    for option in ("3/3", "1", "a/b", "-1/3", "1/3/5"):
+        run(*common, f"--shard={option}", code=2)
     for skipped in (False, True):
         done = json.loads(run(*common, "--shard", "0/1").stdout)
         assert (done["shard"], done["skipped"], done["embedded"]) == ("0/1", skipped, 200)
@@ -237,8 +230,8 @@ def test_the_verbs(bundle: Path, source: Path, tmp_path: Path) -> None:
     assert (merged["files"], merged["rows"], merged["failed"]) == (1, 200, 3)
     with open_descriptors(tmp_path / "m.h5") as file:
         assert len(file.ids) == 200 and "shard" not in file.attributes
-    wrong = run("merge", source, "-o", tmp_path / "n.h5", "--json")
-    assert wrong.returncode == 1 and json.loads(wrong.stdout)["kind"] == "StoreError"
+    wrong = run("merge", source, "-o", tmp_path / "n.h5", "--json", code=1)
+    assert json.loads(wrong.stdout)["kind"] == "StoreError"
     file = tmp_path / "file"
     file.write_text("x")
-    assert "cannot be made a folder of parts" in run("embed", source, "-o", file, "--shard", "0/1").stderr
+    assert "cannot be made a folder of parts" in run("embed", source, "-o", file, "--shard", "0/1", code=1).stderr

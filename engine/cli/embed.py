@@ -34,7 +34,7 @@ def embed(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A folder (recursive), uncompressed tar, text file of paths, image, or - (paths on stdin).",
+            help="A folder (recursive), uncompressed tar, Parquet file, text file of paths, image, or - (paths on stdin).",
             parser=path,
         ),
     ],
@@ -53,7 +53,8 @@ def embed(
     runtime: RuntimeOption = "auto",
     descriptors: Annotated[Output | None, typer.Option(help="What to write; default: what the role gets.")] = None,
     ids: Annotated[
-        IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")
+        IdRule,
+        typer.Option("--id", help="An image's id: its file name without extension, its path, or WebDataset's key."),
     ] = "stem",
     on_error: Annotated[
         OnError, typer.Option(help="Bad images: list them in the file, or stop at the first.")
