@@ -50,7 +50,16 @@ from .run import Summary
 from .score import Calibration, Evaluation, GroundTruth, ScoredPairs, evaluate, read_pairs, read_truth
 from .scoring import Scored, calibrate, save_report, score_pairs
 from .searching import save_pairs, search
-from .store import Merged, check_submission, convert_descriptors, merge_descriptors, open_descriptors, write_submission
+from .shards import ShardDone, embed_shard
+from .store import (
+    Merged,
+    check_submission,
+    convert_descriptors,
+    merge_descriptors,
+    merge_parts,
+    open_descriptors,
+    write_submission,
+)
 
 logging.getLogger("copytrace").addHandler(logging.NullHandler())  # silent, unless the application wants to hear
 
@@ -91,6 +100,7 @@ __all__ = [
     "ScoredPairs",
     "SearchError",
     "ServiceError",
+    "ShardDone",
     "SignalError",
     "SourceError",
     "StoreError",
@@ -99,11 +109,13 @@ __all__ = [
     "calibrate_collection",
     "check_submission",
     "convert_descriptors",
+    "embed_shard",
     "evaluate",
     "export_descriptors",
     "find_duplicates",
     "import_descriptors",
     "merge_descriptors",
+    "merge_parts",
     "open_descriptors",
     "read_metadata",
     "read_pairs",

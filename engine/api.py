@@ -169,6 +169,7 @@ class Engine:
         fingerprint: StampKind = "stat",
         damaged: Damaged = "keep",
         views: Views = "whole",
+        about: Mapping[str, str] | None = None,
         progress: Progress = lambda done, total, failed: None,
     ) -> Summary:
         """Embed a folder, tar, list of paths or paths in memory into a descriptor file.
@@ -198,6 +199,7 @@ class Engine:
             fingerprint=fingerprint,
             damaged=damaged,
             views=views,
+            about=about,
             progress=progress,
         )
 

@@ -67,6 +67,7 @@ IDS = Kind("a text of ids beside a NumPy array", _beside_npy)
 NPY = Kind("a NumPy array", lambda path: _head(path).startswith(b"\x93NUMPY"))
 PARQUET = Kind("a Parquet file", lambda path: _head(path).startswith(b"PAR1"))
 EVIDENCE = Kind("a file of evidence", lambda path: _head(path).startswith(b'{"query_id": '))
+STATUS = Kind("the status of a part", lambda path: _head(path).startswith(b'{"shard": '))
 PNG = Kind("a PNG picture", lambda path: _head(path).startswith(b"\x89PNG\r\n\x1a\n"))
 REPORT = Kind("a report of copytrace", lambda path: REPORT_MARK.encode() in _head(path))
 

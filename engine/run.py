@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -67,6 +67,7 @@ def embed_source(
     fingerprint: StampKind = "stat",
     damaged: Damaged = "keep",
     views: Views = "whole",
+    about: Mapping[str, str] | None = None,
     progress: Progress = lambda done, total, failed: None,
 ) -> Summary:
     """Embed a source into the descriptor file ``path``.
@@ -76,13 +77,16 @@ def embed_source(
     are damaged but can be decoded, or leave them out, which is no error; they are listed either way. fingerprint: by what
     images that have changed since are recognised on resume: size and time of change ("stat"), or all their bytes ("hash").
     views: other than "whole", an image gives several rows, under its id and labels of their own (the dataset ``views``).
+    about: attributes that the file gets besides; a run with others is another run.
     Raises: BadImageError, StoreError, ResumeError.
     """
     start = time.perf_counter()
     embedder = pipeline.embedder
     output = output or embedder.output_for(role)
     check_output(path, DESCRIPTORS, source.files())
-    attributes = describe_run(embedder, role, output) | ({} if views == "whole" else {"views": views})
+    attributes = (
+        describe_run(embedder, role, output) | ({} if views == "whole" else {"views": views}) | dict(about or {})
+    )
     identity = {
         **attributes,
         **embedder.options(),
@@ -104,9 +108,7 @@ def embed_source(
         resumed_at = journal.images
         log.info("%s: embedding %d images of %s, from number %d on", path, len(source), source.name, resumed_at)
         if resumed_at and journal.stamp != stamps.digest(resumed_at):
-            raise ResumeError(
-                f"{journal.path}: images that are in it have changed since; delete it, or leave out --resume to start over"
-            )
+            raise ResumeError(f"{journal.path}: images that are in it have changed since; delete it to start over")
         failed: list[BadImage] = []
         damages: list[BadImage] = []
         for part in _in_order(journal, source):
@@ -171,8 +173,7 @@ def _in_order(journal: Journal, source: Source) -> Iterator[Slice]:
         here = [name for name, _ in part.items]
         if here != ids[position : position + len(here)]:
             raise ResumeError(
-                f"{journal.path}: holds other images than the source from number {position} on; delete it, or leave out "
-                "--resume to start over"
+                f"{journal.path}: holds other images than the source from number {position} on; delete it to start over"
             )
         position += len(here)
         yield part

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,21 +15,35 @@ from ..embedder import Damaged, Output, Role, Views
 from ..manifest import Precision
 from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, StampKind, describe_ignored
 from ..run import OnError, Summary
+from ..shards import embed_shard
+from ..store import Shard
 from .console import Interrupted, building_shown, errors, print_result, progress_bar
 from .options import DeviceOption, RuntimeOption, path
 
 SHOWN_FAILURES = 10
 
 
+def _shard(text: str | Shard) -> Shard:
+    try:
+        return Shard.parse(str(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def embed(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A folder (recursive), uncompressed tar, text file of paths, image, or - (paths on stdin).",
+            help="A folder (recursive), uncompressed tar, Parquet file, text file of paths, image, or - (paths on stdin).",
             parser=path,
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The descriptor file (HDF5) to write.", parser=path)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="The descriptor file (HDF5) to write; for a shard, the folder.", parser=path
+        ),
+    ],
     role: Annotated[Role, typer.Option(help="Queries are also moved away from the bank.")] = "reference",
     bundle: Annotated[
         Path, typer.Option(help="Folder with networks, projection and bank.", parser=path)
@@ -39,7 +53,8 @@ def embed(
     runtime: RuntimeOption = "auto",
     descriptors: Annotated[Output | None, typer.Option(help="What to write; default: what the role gets.")] = None,
     ids: Annotated[
-        IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")
+        IdRule,
+        typer.Option("--id", help="An image's id: its file name without extension, its path, or WebDataset's key."),
     ] = "stem",
     on_error: Annotated[
         OnError, typer.Option(help="Bad images: list them in the file, or stop at the first.")
@@ -52,6 +67,14 @@ def embed(
         Views,
         typer.Option(help="Rows of an image: of the whole, and of its quarter turns, of regions found in it, or all."),
     ] = "whole",
+    shard: Annotated[
+        Shard | None,
+        typer.Option(
+            help="Embed part i (from 0) of n of the source into a folder; always resumes. `merge` joins all.",
+            parser=_shard,
+            metavar="I/N",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
     fingerprint: Annotated[
         StampKind, typer.Option(help="What shows --resume that images have changed: size and time, or their bytes.")
@@ -71,7 +94,7 @@ def embed(
     byte_limit: Annotated[int, typer.Option(min=1, help="Images of more bytes are not read.")] = DEFAULT_BYTE_LIMIT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
-    """Turn images into descriptors, written to an HDF5 file."""
+    """Turn images into descriptors, written to an HDF5 file, or one of several that `merge` makes one."""
     if views != "whole" and decoder not in ("auto", "cpu"):
         raise typer.BadParameter(f"the decoder {decoder} makes whole pictures only; leave out --decoder or --views")
     with building_shown() as building:
@@ -89,27 +112,32 @@ def embed(
         )
     try:
         with progress_bar("embedding") as progress:
-            summary = engine.embed_source(
-                source,
-                output,
-                role=role,
-                output=descriptors,
-                ids=ids,
-                resume=resume,
-                on_error=on_error,
-                byte_limit=byte_limit,
-                fingerprint=fingerprint,
-                damaged=damaged,
-                views=views,
-                progress=progress,
-            )
+            options: dict[str, Any] = {
+                "role": role,
+                "output": descriptors,
+                "ids": ids,
+                "on_error": on_error,
+                "byte_limit": byte_limit,
+                "fingerprint": fingerprint,
+                "damaged": damaged,
+                "views": views,
+                "progress": progress,
+            }
+            if shard is None:
+                summary = engine.embed_source(source, output, resume=resume, **options)
+            else:
+                part = embed_shard(engine, source, output, shard.i, shard.n, **options)
+                summary, output = part.summary, part.path
     except Interrupted:
-        raise Interrupted("interrupted; what is done is kept, run the same command with --resume to go on") from None
+        again = "run the same command with --resume to go on" if shard is None else "the same command goes on"
+        raise Interrupted(f"interrupted; what is done is kept, {again}") from None
     result = {**_as_dict(summary, output), "runtime": engine.runtime}
-    if not summary.embedded:
+    if shard is not None:
+        result |= {"shard": str(shard), "status": str(part.status), "skipped": part.skipped}
+    elif not summary.embedded:
         result["error"] = f"none of the {summary.images} images could be used"
     print_result(result, f"computed by {engine.runtime}\n{_as_text(summary, output)}", as_json)
-    if not summary.embedded:
+    if "error" in result:
         errors.print(f"error: {result['error']}")
         raise typer.Exit(1)
 

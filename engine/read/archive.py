@@ -11,6 +11,7 @@ from .formats import SNIFF_BYTES, has_image_bytes, has_image_name
 from .source import Listing
 from .tar import Damage, Member, walk
 
+_NO_IMAGE = "not an image"
 _UNREAD = {
     "sparse": "stored as a sparse file, which is not read; pack the tar without --sparse",
     "part": "begins in another volume of the tar; join the volumes first",
@@ -26,7 +27,13 @@ class TarReader:
         self._file = path.open("rb")
         status = os.fstat(self._file.fileno())
         self.length = status.st_size
-        self._state = f"{status.st_size} {status.st_mtime_ns}"
+        self.whole_state = f"{status.st_size} {status.st_mtime_ns}"
+
+    def __enter__(self) -> "TarReader":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
 
     def __reduce__(self) -> tuple[type["TarReader"], tuple[Path, int]]:
         return type(self), (self._path, self.byte_limit)
@@ -46,25 +53,33 @@ class TarReader:
 
     def state(self, entry: Entry) -> str:
         """The archive's own size and time of change too: rewritten in place, a member keeps its header."""
-        return f"{entry.offset} {entry.size} {entry.changed} {self._state}"
+        return f"{entry.offset} {entry.size} {entry.changed} {self.whole_state}"
 
 
-def list_tar(path: Path, rule: IdRule, byte_limit: int) -> Listing:
-    """Every image in an uncompressed tar; links lead to the members they name. Raises: OSError."""
-    reader = TarReader(path, byte_limit)
-    return _Members(path, rule, reader).listing()
+def list_tar(
+    path: Path, rule: IdRule, byte_limit: int, *, reader: TarReader | None = None, within: str = "", number: int = 0
+) -> Listing:
+    """Every image in an uncompressed tar; links lead to the members they name.
+
+    reader: of the tar, where it is open. within, number: where it is one of several, its name, which goes before those of its
+    members, and its number. Raises: OSError.
+    """
+    return _Members(path, rule, reader or TarReader(path, byte_limit), within, number).listing()
 
 
 class _Members:
     """Sorts what is in a tar into images, damages and what is ignored."""
 
-    def __init__(self, path: Path, rule: IdRule, reader: TarReader) -> None:
+    def __init__(self, path: Path, rule: IdRule, reader: TarReader, within: str, number: int) -> None:
         self._path = path
         self._rule = rule
         self._reader = reader
+        self._within = within
+        self._number = number
         self._listing = Listing([], [], Counter(), reader)
         self._files: dict[str, Member] = {}
         self._links: list[Member] = []
+        self._notes: list[str] = []
 
     def listing(self) -> Listing:
         for found in walk(self._reader.descriptor, self._reader.length):
@@ -78,12 +93,14 @@ class _Members:
             elif self._is_cut(found):
                 self._add_damage(found.offset, f"cut off inside the folder {shown(found.name)}")
         self._add_links()
+        self._add_missing()
         return self._listing
 
     def _add_damage(self, offset: int, reason: str) -> None:
-        name = f"{self._path.name}@{offset}"
+        name = f"{self._within or self._path.name}@{offset}"
         problem = f"byte {offset} of the tar: {reason}"
-        self._listing.damages.append(Entry(image_id(name, "path"), name, offset=offset, problem=problem))
+        entry = Entry(image_id(name, "path"), name, offset=offset, problem=problem, file=self._number)
+        self._listing.damages.append(entry)
 
     def _ignore(self, kind: str) -> None:
         self._listing.ignored[kind] += 1
@@ -101,6 +118,8 @@ class _Members:
             self._add_damage(member.offset, f"cut off inside the member {shown(name)}")
         else:
             self._ignore(kind)
+            if kind == _NO_IMAGE and name.endswith(".json"):
+                self._notes.append(name)
 
     def _why_ignored(self, name: str, member: Member) -> str | None:
         if member.kind == "special":
@@ -112,7 +131,7 @@ class _Members:
         if member.kind in _UNREAD:
             return f"{member.kind} file, not named like an image"
         head = read_at(self._reader.descriptor, member.offset, min(SNIFF_BYTES, member.size))
-        return None if has_image_bytes(head) else "not an image"
+        return None if has_image_bytes(head) else _NO_IMAGE
 
     def _entry(self, name: str, member: Member) -> Entry:
         present = self._reader.length - member.offset
@@ -123,8 +142,26 @@ class _Members:
             problem = _UNREAD[member.kind]
         elif member.uncertain:
             problem = "its whole name may have been in the header before it, which is damaged"
+        identity, name = self._named(name)
+        size, changed = member.size, member.changed
+        return Entry(identity, name, 0, member.offset, size, changed, problem, self._number)
+
+    def _named(self, name: str) -> tuple[str, str]:
+        """The id of a member and its name in the source."""
         name = str(PurePosixPath(name))
-        return Entry(image_id(name, self._rule), name, 0, member.offset, member.size, member.changed, problem)
+        full = f"{self._within}/{name}" if self._within else name
+        return image_id(full if self._rule == "path" else name, self._rule), full
+
+    def _add_missing(self) -> None:
+        """Where images have JSON under their key, as WebDataset's do, JSON without an image is an image that is missing."""
+        inside = len(self._within) + 1 if self._within else 0
+        keys = {image_id(entry.name[inside:], "key") for entry in self._listing.entries + self._listing.damages}
+        alone = [name for name in self._notes if image_id(str(PurePosixPath(name)), "key") not in keys]
+        if len(alone) < len(self._notes):
+            for name in alone:
+                identity, full = self._named(name)
+                problem = f"no image beside {shown(name)}"
+                self._listing.entries.append(Entry(identity, full, problem=problem, file=self._number))
 
     def _add_links(self) -> None:
         links = {normpath(link.name): link for link in self._links}
@@ -135,11 +172,9 @@ class _Members:
             elif _is_hidden(link.name):
                 self._ignore("hidden file")
             elif has_image_name(link.name):
-                name, problem = (
-                    str(PurePosixPath(link.name)),
-                    f"a {link.kind} to {shown(link.target)}, no file of the tar",
-                )
-                self._listing.entries.append(Entry(image_id(name, self._rule), name, problem=problem))
+                identity, name = self._named(link.name)
+                problem = f"a {link.kind} to {shown(link.target)}, no file of the tar"
+                self._listing.entries.append(Entry(identity, name, problem=problem, file=self._number))
             else:
                 self._ignore("link to no file of the tar")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-IdRule = Literal["stem", "path"]
+IdRule = Literal["stem", "path", "key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,8 @@ class Entry:
     """An image's id, and where its bytes are.
 
     name: its path inside the source. row: its line in a list. offset, size, changed: its place in a tar and the time in its
-    header. problem: why its bytes cannot be had, where that is known already.
+    header; in a Parquet file offset is its row. file: where a source has several files that hold many, the number of its one.
+    problem: why its bytes cannot be had, where that is known already.
     """
 
     id: str
@@ -22,6 +23,7 @@ class Entry:
     size: int = 0
     changed: float = 0
     problem: str | None = None
+    file: int = 0
 
 
 def shown(text: str) -> str:
@@ -30,6 +32,15 @@ def shown(text: str) -> str:
 
 
 def image_id(name: str, rule: IdRule) -> str:
-    """The id of the image with this name; bytes that are no UTF-8, and NUL, are written as escapes."""
-    text = name if rule == "path" else PurePosixPath(name).stem
+    """The id of the image with this name; bytes that are no UTF-8, and NUL, are written as escapes.
+
+    "key" is WebDataset's: the path up to the first dot of the file's name.
+    """
+    folder, slash, file = name.rpartition("/")
+    text = {"path": name, "stem": PurePosixPath(name).stem, "key": folder + slash + file.partition(".")[0]}[rule]
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace").replace("\0", "\\x00")
+
+
+def unreadable(name: str, number: int, problem: str) -> Entry:
+    """A whole file of many images, as one that cannot be read."""
+    return Entry(image_id(name, "path"), name, problem=f"{shown(name)}: {problem}", file=number)

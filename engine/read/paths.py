@@ -11,6 +11,7 @@ from ..errors import SourceError
 from .entry import Entry, IdRule, image_id, shown
 from .files import FileReader
 from .formats import has_image_bytes, has_image_name
+from .several import holds_many, list_several
 from .sniff import other_kind
 from .source import Listing
 from .tar import BLOCK, has_magic
@@ -34,6 +35,8 @@ def list_text(stream: io.BufferedReader, name: str, folder: Path, rule: IdRule, 
             found = _find(text, folder)
             entries.append(Entry(image_id(text if rule == "path" else found, rule), found, row))
     _check(entries, name)
+    if (many := _several(entries, name)) is not None:
+        return list_several(Path(), many, rule, byte_limit)
     return Listing(entries, [], Counter(), FileReader(None, byte_limit, ("line", name)))
 
 
@@ -48,6 +51,8 @@ def list_paths(paths: Iterable[str | os.PathLike[str]], name: str, rule: IdRule,
         entries.append(Entry(image_id(text, rule), text, row))
     if entries and not any(_exists(entry.name) for entry in entries):
         raise SourceError(f"{name}: none of the {len(entries)} files is there; the first is {shown(entries[0].name)}")
+    if (many := _several(entries, name)) is not None:
+        return list_several(Path(), many, rule, byte_limit)
     return Listing(entries, [], Counter(), FileReader(None, byte_limit, ("item", name)))
 
 
@@ -73,6 +78,17 @@ def _lines(stream: io.BufferedReader, name: str) -> Iterator[tuple[int, str]]:
         raise SourceError(f"{name}: not a folder, a tar, an image or a text file of paths") from None
     finally:
         text.detach()
+
+
+def _several(entries: list[Entry], name: str) -> list[str] | None:
+    """The files that hold many images each, where the paths are theirs. Raises: SourceError for some of either kind."""
+    many = [entry.name for entry in entries if holds_many(entry.name)]
+    if not many:
+        return None
+    if len(many) < len(entries):
+        other = next(entry.name for entry in entries if not holds_many(entry.name))
+        raise SourceError(f"{name}: holds {shown(many[0])}, of many images, and {shown(other)}; give one kind")
+    return many
 
 
 def _path_in(line: str) -> str | None:

@@ -96,9 +96,11 @@ class Source:
         """Every file that is read: the source itself where it is one, and those of its images."""
         if self.path is not None:
             yield self.path
+        last = None
         for entry in self._entries:
-            if (file := self._reader.file(entry)) is not None:
+            if (file := self._reader.file(entry)) not in (None, last):
                 yield file
+            last = file
 
     def part(self, i: int, n: int) -> "Source":
         """The ``i``-th of ``n`` consecutive parts, whose sizes differ by at most one; all parts in order are the whole.

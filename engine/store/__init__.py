@@ -6,6 +6,7 @@ from .descriptors import DescriptorFile, open_descriptors, read_attributes, refu
 from .journal import Journal, Slice
 from .memory import DescriptorArray, Descriptors, in_memory
 from .merge import Merged, merge_descriptors
+from .parts import Origin, Shard, merge_parts, read_shard
 from .submission import check_submission, write_submission
 
 __all__ = [
@@ -15,14 +16,18 @@ __all__ = [
     "Descriptors",
     "Journal",
     "Merged",
+    "Origin",
+    "Shard",
     "Slice",
     "check_comparable",
     "check_submission",
     "convert_descriptors",
     "in_memory",
     "merge_descriptors",
+    "merge_parts",
     "open_descriptors",
     "read_attributes",
+    "read_shard",
     "refuse_views",
     "write_descriptors",
     "write_submission",

@@ -121,8 +121,7 @@ class Journal:
             return False  # killed before the header was whole: nothing to keep
         if first != header:
             raise ResumeError(
-                f"{self.path} is from another run ({_difference(first, header)}); "
-                "delete it, or leave out --resume to start over"
+                f"{self.path} is from another run ({_difference(first, header)}); delete it to start over"
             )
         end = self._file.tell()
         while (part := self._read_slice()) is not None:
@@ -152,9 +151,7 @@ class Journal:
         try:
             return _parse(items, rows, self.dimension)
         except (ValueError, TypeError, RecursionError) as error:
-            raise ResumeError(
-                f"{self.path}: holds what no run writes ({error}); delete it, or leave out --resume to start over"
-            ) from None
+            raise ResumeError(f"{self.path}: holds what no run writes ({error}); delete it to start over") from None
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +20,18 @@ from .descriptors import VIEWS, DescriptorFile, open_descriptors, write_descript
 PathLike = str | os.PathLike[str]
 _MEANING = (*KEPT, "precision", VIEWS)
 """The attributes that must be the same everywhere; of the others, what is the same is kept."""
+SHARD = "shard"
+"""The attribute of a part of a source: its place among them (see ``parts.py``); a merged file has none."""
+_OWN = {"run", SHARD}
 _DATASETS = {"descriptors", "ids", "failed", "damaged", VIEWS}
 _ROWS = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What the new file holds: rows [N, D], images that have one, and images that failed."""
+    """What the new file holds: rows [N, D], images that have one, and images that failed; and of how many files it was made."""
 
+    files: int
     rows: int
     dimension: int
     images: int
@@ -48,6 +53,11 @@ def merge_descriptors(files: Sequence[PathLike], output: PathLike) -> Merged:
     output = file_path("output", output)
     if len(paths) < 2:
         raise ValueError("give two files or more")
+    return merge_files(paths, output)
+
+
+def merge_files(paths: Sequence[Path], output: Path, images: int | None = None) -> Merged:
+    """As :func:`merge_descriptors`, of one file or more. images: how many there must be, with those that failed."""
     check_output(output, DESCRIPTORS, paths)
     with ExitStack() as stack:
         opened = [stack.enter_context(open_descriptors(path)) for path in paths]
@@ -60,11 +70,14 @@ def merge_descriptors(files: Sequence[PathLike], output: PathLike) -> Merged:
             sorted(pair for pairs in lists for pair in pairs)
             for lists in ([file.failed() for file in opened], [file.damaged() for file in opened])
         )
+        seen = len(set(ids).union(name for name, _ in failed))
+        if images not in (None, seen):
+            raise StoreError(f"{paths[0].parent}: its parts hold {seen} of the {images} images of their source")
         views = [label for file in opened for label in file.views or ()]
         columns = {VIEWS: [views[i] for i in order.tolist()]} if views else None
         parts = _parts(opened, ids, order)
         write_descriptors(output, parts, shape, failed, attributes, damaged, columns=columns)
-        return Merged(*shape, len(set(ids)), len(failed))
+        return Merged(len(paths), *shape, len(set(ids)), len(failed))
 
 
 def _shared_attributes(files: Sequence[DescriptorFile]) -> dict[str, str]:
@@ -82,7 +95,7 @@ def _shared_attributes(files: Sequence[DescriptorFile]) -> dict[str, str]:
                 raise ComparisonError(f"different {name}: {first.path} {values[0]}, {file.path} {values[1]}")
         if (file.views is None) != (first.views is None) and file.ids and first.ids:
             raise ComparisonError(f"{first.path} and {file.path}: only one of them holds views")
-    known = [{name: value for name, value in file.attributes.items() if name != "run"} for file in files]
+    known = [{name: value for name, value in file.attributes.items() if name not in _OWN} for file in files]
     return {
         name: str(value) for name, value in known[0].items() if all(str(one.get(name)) == str(value) for one in known)
     }
