@@ -14,6 +14,8 @@ from .photographs import PhotographSample
 from .precisions import make_precisions
 
 CALIBRATION_PHOTOS = 256
+LEAST_PHOTOS = 16
+"""Fewer show too little of what a network will see for the ranges of its tensors to hold."""
 
 
 def add_precisions(
@@ -53,12 +55,13 @@ def _completed(
     sample: PhotographSample,
     folder: Path,
 ) -> tuple[NetworkParts, dict[str, Any]]:
-    """The network in all that is wanted, and the figures of what was made. Raises: BundleError."""
+    """The network in all that is wanted, and the figures of what was made. Raises: BundleError, CopytraceError."""
     if "float32" not in network.files:
         raise BundleError(f"{bundle.path}: the network {entry.name} has no float32 file, of which others are made")
-    made = make_precisions(
-        network.files["float32"], [p for p in wanted if p not in network.files], sample.at(entry.input_size), folder
-    )
+    missing, pixels = [p for p in wanted if p not in network.files], sample.at(entry.input_size)
+    if "int8" in missing and len(pixels) < LEAST_PHOTOS:
+        raise CopytraceError(f"int8 is calibrated on {LEAST_PHOTOS} photographs or more; {len(pixels)} are there")
+    made = make_precisions(network.files["float32"], missing, pixels, folder)
     there = {**network.files, **made.files}
     return replace(network, files={p: there[p] for p in there if p in wanted or p == "float32"}), made.quality
 

@@ -16,8 +16,6 @@ from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from copytrace.engine import CopytraceError
-
 from .canonical import make_canonical
 from .converted import Converted
 from .graph import Wiring, load_float32
@@ -27,8 +25,6 @@ from .sensitive import keep_sensitive
 from .simplify import drop_unused_constants
 from .stem import rearrange_stem
 
-LEAST_PHOTOS = 16
-"""Fewer show too little of what the network will see for the ranges of its tensors to hold."""
 WANTED_COSINE = 0.97
 """Mean cosine to float32 below which layers are sought that have to stay float."""
 _KEEPS_RANGES = "calibration_cache_path" in signature(quantize_static).parameters
@@ -57,10 +53,7 @@ def quantize_int8(source: Path, target: Path, photos: NDArray[np.uint8], *, want
 
     photos: uint8 [N, S, S, 3], of the kind the network will see, used to find the range of every tensor. wanted: mean cosine
     to the float32 network that is enough.
-    Raises: CopytraceError for fewer than 16 photographs, or what is no float32 network.
     """
-    if len(photos) < LEAST_PHOTOS:
-        raise CopytraceError(f"int8 is calibrated on {LEAST_PHOTOS} photographs or more; {len(photos)} are there")
     graph = load_float32(source).graph
     transformer = any(node.op_type == "LayerNormalization" for node in graph.node)
     kinds = _KINDS_OF_TRANSFORMERS if transformer else _KINDS
