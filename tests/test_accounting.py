@@ -150,7 +150,7 @@ def test_absurd_journals_with_a_valid_checksum(photos: Path, tmp_path: Path, ite
     text = json.dumps([stamp, items, []]).encode()
     slice_ = struct.pack("<4sIQI", b"CTJ2", len(text), len(rows), zlib.crc32(rows, zlib.crc32(text))) + text + rows
     (tmp_path / "a.h5.partial").write_bytes(head + b"\n" + slice_)
-    with pytest.raises(ResumeError, match="--resume"):
+    with pytest.raises(ResumeError, match="delete it to start over"):
         engine.embed_source(photos, tmp_path / "a.h5", resume=True)
     assert engine.embed_source(photos, tmp_path / "a.h5").embedded == 40
 
