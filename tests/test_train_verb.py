@@ -167,7 +167,8 @@ def test_runs_are_combined(trained: Path, tmp_path: Path) -> None:
 def test_a_checkpoint_is_exported_again(trained: Path, tmp_path: Path) -> None:
     """With what the run was trained with its own bundle, byte for byte; and other precisions of the trained network."""
     again, half = tmp_path / "again", tmp_path / "half"
-    run("export", trained, "-o", again, "--photos", PHOTOS / "references", "--precision", "int8")
+    words = ("export", trained, "-o", again, "--photos", PHOTOS / "references", "--precision", "int8")
+    subprocess.run([*RUN[:-1], *map(str, words)], check=True)  # what other tests set in this process moves last bits
     bundles = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in (trained / "bundle", again)]
     assert bundles[0] == bundles[1]
     few = tmp_path / "few"
