@@ -20,9 +20,8 @@ def trained_network(folder: Path) -> tuple[DescriptorNetwork, Settings]:
     Raises: CopytraceError when there is none.
     """
     settings = settings_of(folder)
-    network = build_network(
-        settings, load=settings.frozen or not settings.dimension
-    )  # a checkpoint has no frozen trunk
+    untouched = settings.frozen or not settings.dimension  # a checkpoint has no frozen trunk
+    network = build_network(settings, load=untouched)
     if settings.dimension:
         load_weights(network, settings, folder)
     return exportable(network).eval(), settings
