@@ -1,5 +1,8 @@
 """Pixels made smaller by the native core: to the bits of its plain definition, and of OpenCV's area averaging."""
 
+import ctypes
+from mmap import PAGESIZE, mmap
+
 import cv2
 import numpy as np
 import pytest
@@ -7,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from copytrace.engine._pixels import shrink
+from copytrace.engine._pixels import instruction_sets, shrink
 from copytrace.engine.read import stretch
 
 Pixels = NDArray[np.uint8]
+LIBC = ctypes.CDLL(None)
 
 
 def shares(old: int, new: int) -> list[tuple[int, int, np.float32]]:
@@ -54,8 +58,9 @@ def picture(height: int, width: int, seed: int, *, hard: bool) -> Pixels:
 )
 def test_shrinking_is_its_definition(height: int, width: int, taller: int, wider: int, seed: int, hard: bool) -> None:
     pixels = picture(height + taller, width + wider, seed, hard=hard)
-    found = shrink(pixels, height, width)
-    np.testing.assert_array_equal(found, shrink_by_definition(pixels, height, width))
+    found, defined = shrink(pixels, height, width), shrink_by_definition(pixels, height, width)
+    for instructions in instruction_sets():
+        np.testing.assert_array_equal(shrink(pixels, height, width, instructions=instructions), defined)
     if pixels.shape[0] % height or pixels.shape[1] % width:
         opencv = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         assert (
@@ -78,10 +83,23 @@ def test_stretching_averages_as_opencv_does(size: tuple[int, int], side: int) ->
     np.testing.assert_array_equal(stretch(pixels[:, ::-1], side), stretch(pixels[:, ::-1].copy(), side))
 
 
-def test_a_picture_at_the_end_of_memory_is_read_no_further() -> None:
+@pytest.mark.parametrize("instructions", instruction_sets())
+def test_a_picture_at_the_end_of_memory_is_read_no_further(instructions: str) -> None:
     wide = picture(40, 40, 3, hard=False)
+    memory = mmap(-1, -(-wide.nbytes // PAGESIZE) * PAGESIZE + PAGESIZE)
+    pages = np.frombuffer(memory, np.uint8)
+    end = len(pages) - PAGESIZE
+    assert LIBC.mprotect(ctypes.c_void_p(pages.ctypes.data + end), PAGESIZE, 0) == 0  # whoever reads there is killed
+    last = pages[end - wide.nbytes : end].reshape(wide.shape)
+    last[:] = wide
     for height, width in ((1, 1), (7, 39), (39, 7), (40, 40)):
-        np.testing.assert_array_equal(shrink(wide.copy(), height, width), shrink_by_definition(wide, height, width))
+        found = shrink(last, height, width, instructions=instructions)
+        np.testing.assert_array_equal(found, shrink_by_definition(wide, height, width))
+
+
+def test_instruction_sets_that_are_not_there() -> None:
+    with pytest.raises(ValueError, match="instruction set 'mmx' is not available"):
+        shrink(picture(4, 4, 0, hard=False), 2, 2, instructions="mmx")
 
 
 @pytest.mark.parametrize(

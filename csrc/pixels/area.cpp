@@ -1,122 +1,43 @@
 #include "area.hpp"
 
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <vector>
+#include <stdexcept>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
-#include "../compiler.hpp"
+#include "shrinkers.hpp"
 
 namespace copytrace::pixels {
 namespace {
 
-using Bytes = std::uint8_t __attribute__((vector_size(4)));
-using Floats = float __attribute__((vector_size(16)));  // red, green, blue, and the next pixel's red, of no use
-
-constexpr std::size_t kChannels = 3, kLanes = 4, kMostRows = 6;
-constexpr double kNothing = 1e-3;  // a share of a pixel that OpenCV leaves out
-
-// What each new pixel of one side covers: old pixels from `first` on, and the share of each.
-struct Cover {
-  std::vector<std::size_t> first, start;  // of new pixel i: shares[start[i]] to shares[start[i + 1]]
-  std::vector<float> shares;
-
-  Cover(std::size_t old_size, std::size_t new_size) {
-    const double scale = 1.0 / (static_cast<double>(new_size) / static_cast<double>(old_size));
-    for (std::size_t i = 0; i < new_size; ++i) {
-      const double left = static_cast<double>(i) * scale, right = left + scale;
-      const double cell = std::min(scale, static_cast<double>(old_size) - left);
-      const auto last = std::min(static_cast<std::size_t>(std::floor(right)), old_size - 1);
-      const auto whole = std::min(static_cast<std::size_t>(std::ceil(left)), last);
-      const bool part_before = static_cast<double>(whole) - left > kNothing;
-      start.push_back(shares.size());
-      first.push_back(part_before ? whole - 1 : whole);
-      if (part_before) shares.push_back(static_cast<float>((static_cast<double>(whole) - left) / cell));
-      shares.insert(shares.end(), last - whole, static_cast<float>(1.0 / cell));
-      const double rest = right - static_cast<double>(last);
-      if (rest > kNothing) shares.push_back(static_cast<float>(std::min(std::min(rest, 1.0), cell) / cell));
-    }
-    start.push_back(shares.size());
-  }
-
-  std::size_t count(std::size_t i) const { return start[i + 1] - start[i]; }
+struct Way {
+  const char* name;
+  Shrink* shrink;
 };
 
-Floats load(const std::uint8_t* pixel) {
-#if defined(__SSE2__)  // what GCC makes of the conversion below is five times as long
-  std::int32_t bytes;
-  std::memcpy(&bytes, pixel, sizeof bytes);
-  const __m128i zero = _mm_setzero_si128();
-  return reinterpret_cast<Floats>(
-      _mm_cvtepi32_ps(_mm_unpacklo_epi16(_mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), zero), zero)));
-#else
-  Bytes bytes;
-  std::memcpy(&bytes, pixel, sizeof bytes);
-  return __builtin_convertvector(bytes, Floats);
+std::vector<Way> ways() {
+  std::vector<Way> found{{"plain", &shrink_plain}};
+#if defined(__x86_64__)
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  if (avx512) found.push_back({"avx512", &shrink_avx512});
 #endif
-}
-
-// Adds N old rows, one after the other, each times its share, to a new one: their sums along the row stay in registers.
-template <std::size_t N>
-void add_rows(const std::uint8_t* const* rows, const float* shares, const Cover& across, float* sums, bool fresh) {
-  const std::uint8_t* own[N];
-  std::copy(rows, rows + N, own);
-  for (std::size_t x = 0; x + 1 < across.start.size(); ++x) {
-    Floats means[N] = {};
-    const float* share = across.shares.data() + across.start[x];
-    const std::size_t offset = kChannels * across.first[x], count = across.count(x);
-    for (std::size_t k = 0; k < count; ++k) {
-      COPYTRACE_UNROLL(8)
-      for (std::size_t n = 0; n < N; ++n) means[n] += load(own[n] + offset + kChannels * k) * share[k];
-    }
-    Floats sum = {};
-    if (!fresh) std::memcpy(&sum, sums + kLanes * x, sizeof sum);
-    COPYTRACE_UNROLL(8)
-    for (std::size_t n = 0; n < N; ++n) sum += shares[n] * means[n];
-    std::memcpy(sums + kLanes * x, &sum, sizeof sum);
-  }
-}
-
-using AddRows = void (*)(const std::uint8_t* const*, const float*, const Cover&, float*, bool);
-constexpr AddRows kAddRows[kMostRows] = {add_rows<1>, add_rows<2>, add_rows<3>, add_rows<4>, add_rows<5>, add_rows<6>};
-
-// To the nearest whole number, halves to the even one: above 2^23 a float has no other bits than those of a whole
-// number.
-std::uint8_t rounded(float value) {
-  const float shifted = std::min(value, 255.0f) + 8388608.0f;
-  std::uint32_t bits;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  return static_cast<std::uint8_t>(bits);
+  return found;
 }
 
 }  // namespace
 
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const Way& way : ways()) names.emplace_back(way.name);
+  return names;
+}
+
 void shrink(const std::uint8_t* from, std::size_t height, std::size_t width, std::uint8_t* to, std::size_t new_height,
-            std::size_t new_width) {
-  const Cover across(width, new_width), down(height, new_height);
-  const std::size_t stride = kChannels * width;
-  std::vector<std::uint8_t> bottom(from + (height - 1) * stride, from + height * stride);
-  bottom.push_back(0);  // its last pixel is read with one byte more, which beyond the picture is not ours to read
-  std::vector<float> sums(kLanes * new_width);
-  for (std::size_t y = 0; y < new_height; ++y) {
-    const std::size_t count = down.count(y), groups = (count + kMostRows - 1) / kMostRows;
-    for (std::size_t group = 0; group < groups; ++group) {
-      const std::size_t begin = count * group / groups, end = count * (group + 1) / groups;
-      const std::uint8_t* rows[kMostRows];
-      for (std::size_t k = begin; k < end; ++k) {
-        const std::size_t row = down.first[y] + k;
-        rows[k - begin] = row + 1 == height ? bottom.data() : from + row * stride;
-      }
-      kAddRows[end - begin - 1](rows, down.shares.data() + down.start[y] + begin, across, sums.data(), group == 0);
-    }
-    for (std::size_t x = 0; x < new_width; ++x) {
-      for (std::size_t c = 0; c < kChannels; ++c) *to++ = rounded(sums[kLanes * x + c]);
-    }
+            std::size_t new_width, const std::string& instructions) {
+  static const std::vector<Way> available = ways();
+  if (instructions == "auto") return available.back().shrink(from, height, width, to, new_height, new_width);
+  for (const Way& way : available) {
+    if (instructions == way.name) return way.shrink(from, height, width, to, new_height, new_width);
   }
+  throw std::invalid_argument("instruction set '" + instructions + "' is not available on this processor");
 }
 
 }  // namespace copytrace::pixels
