@@ -129,7 +129,7 @@ def embed_source(
             shape = (journal.rows, journal.dimension)
             lists = ([(bad.id, bad.reason) for bad in images] for images in (failed, damages))
             labels = {} if views == "whole" else {"views": [s for part in journal.slices() for s in part.row_labels()]}
-            write_descriptors(path, parts, shape, next(lists), attributes, next(lists), labels)
+            write_descriptors(path, parts, shape, next(lists), attributes, next(lists), labels, holders=source.holders)
         journal.remove()
     finally:
         journal.close()

@@ -93,6 +93,7 @@ def test_engine_imports_follow_the_rules(path: Path) -> None:
                 "local_recall",
                 "matching",
                 "matches",
+                "source_metadata",
                 "pictures",
                 "references",
                 "stored_looks",

@@ -42,14 +42,25 @@ def add(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A folder (recursive), uncompressed tar, text file of paths, image, or - (paths on stdin).",
+            help="A folder (recursive), uncompressed tar, Parquet file, text file of paths, image, or - (paths on stdin).",
             parser=path,
         ),
     ],
     metadata: Annotated[
         Path | None,
-        typer.Option(help="CSV with a column id, or JSON lines with an id: what to keep with images.", parser=path),
+        typer.Option(
+            help="CSV with a column id, or JSON lines with an id: what to keep with images. Its keys go before those of the "
+            "source's own metadata.",
+            parser=path,
+        ),
     ] = None,
+    source_metadata: Annotated[
+        bool,
+        typer.Option(
+            help="Keep what stands beside images: WebDataset's JSON in tars, the other columns of Parquet files. References "
+            "that have metadata keep it unless --replace is given.",
+        ),
+    ] = True,
     features: Annotated[
         bool | None,
         typer.Option(
@@ -116,6 +127,7 @@ def add(
                 collection,
                 ids=ids,
                 metadata=values,
+                source_metadata=source_metadata,
                 features=features,
                 crops=crops,
                 replace=replace,

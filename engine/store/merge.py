@@ -15,7 +15,7 @@ from ..arguments import file_path
 from ..errors import ComparisonError, StoreError
 from ..outputs import DESCRIPTORS, check_output
 from .comparable import KEPT
-from .descriptors import VIEWS, DescriptorFile, open_descriptors, write_descriptors
+from .descriptors import HOLDERS, VIEWS, DescriptorFile, open_descriptors, write_descriptors
 
 PathLike = str | os.PathLike[str]
 _MEANING = (*KEPT, "precision", VIEWS)
@@ -23,7 +23,7 @@ _MEANING = (*KEPT, "precision", VIEWS)
 SHARD = "shard"
 """The attribute of a part of a source: its place among them (see ``parts.py``); a merged file has none."""
 _OWN = {"run", SHARD}
-_DATASETS = {"descriptors", "ids", "failed", "damaged", VIEWS}
+_DATASETS = {"descriptors", "ids", "failed", "damaged", VIEWS, HOLDERS}
 _ROWS = 1 << 15
 
 
@@ -95,6 +95,7 @@ def _shared_attributes(files: Sequence[DescriptorFile]) -> dict[str, str]:
                 raise ComparisonError(f"different {name}: {first.path} {values[0]}, {file.path} {values[1]}")
         if (file.views is None) != (first.views is None) and file.ids and first.ids:
             raise ComparisonError(f"{first.path} and {file.path}: only one of them holds views")
+    _check_holders(files)
     known = [{name: value for name, value in file.attributes.items() if name not in _OWN} for file in files]
     return {
         name: str(value) for name, value in known[0].items() if all(str(one.get(name)) == str(value) for one in known)
@@ -114,6 +115,18 @@ def _check_images(files: Sequence[DescriptorFile]) -> None:
             if name in seen:
                 raise StoreError(f"{file.path}: the id {name!r} is in {seen[name].path} too")
             seen[name] = file
+
+
+def _check_holders(files: Sequence[DescriptorFile]) -> None:
+    """Raises: ComparisonError for parts between which a file of their source became another."""
+    seen: dict[str, tuple[str, DescriptorFile]] = {}
+    for file in files:
+        for name, digest in file.holders():
+            before, other = seen.setdefault(name, (digest, file))
+            if before != digest:
+                raise ComparisonError(
+                    f"{name}: was another file when {other.path} was made than when {file.path} was; embed the older part again"
+                )
 
 
 def _parts(
