@@ -15,19 +15,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .alike import CROPS, FEATURES, MATCHING, OUTPUT, check_alike
+from .alike import MATCHING, OUTPUT, check_alike, note_decoders
 from .bundle_embedder import BundleEmbedder
 from .collection import Collection, Reference
+from .decoded_by import CPU
 from .embedder import Damaged
 from .errors import BadImageError, CollectionError
+from .kept_looks import incomplete, keeps_crops, keeps_features
 from .parallel import map_ordered
 from .pictures import Looks, Picture, picture_stream
 from .pipeline import StageTimers
 from .read import BESIDE, BadImage, Image, Source
 from .run import COMMIT_SECONDS, OnError, Progress, describe_run
 from .source_metadata import Metadata, MetadataReport, SourceMetadata
-from .stored_crops import check_crops, has_crops
-from .stored_looks import KINDS, stored_looks
+from .stored_crops import has_crops
+from .stored_looks import stored_looks
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +89,8 @@ def gather_source(
     start = time.perf_counter()
     given = metadata or {}
     check_alike(collection, embedder.dimension(OUTPUT), describe_run(embedder, "reference", OUTPUT))
-    crops = _keeps_crops(collection, crops)
-    features = _keeps_features(collection, features)
+    crops = keeps_crops(collection, crops)
+    features = keeps_features(collection, features)
     if collection.properties.get(MATCHING) != embedder.bundle.matching:
         collection.set_properties(**{MATCHING: embedder.bundle.matching})
     ids = source.ids()
@@ -100,7 +102,7 @@ def gather_source(
             f"{collection.path}: {changed[0]!r}{_more(changed)} is there with other bytes; "
             "--replace (replace=True) takes the new"
         )
-    unchanged = same - _incomplete(collection, same) if features else same
+    unchanged = same - incomplete(collection, same) if features else same
     unchanged = {name for name in unchanged if has_crops(known[name].views)} if crops else unchanged
     wanted = SourceMetadata(given, beside=source_metadata, replace=replace, on_error=on_error)
     if given or source_metadata:
@@ -116,45 +118,6 @@ def gather_source(
     gathering.run(images, Looks.of_references(embedder, local=features, crops=crops), on_error, damaged, progress)
     result.seconds = time.perf_counter() - start
     return result
-
-
-def _keeps_crops(collection: Collection, wanted: bool | None) -> bool:
-    """Whether crops are to be made, by what the collection does; an empty one that does not say it yet is told.
-
-    Raises: CollectionError when something else is wished.
-    """
-    kept = collection.properties.get(CROPS)
-    if kept is None and not len(collection):
-        kept = bool(wanted)
-        collection.set_properties(**{CROPS: kept})
-    return check_crops(collection.path, bool(kept), wanted)
-
-
-def _keeps_features(collection: Collection, wanted: bool | None) -> bool:
-    """Whether local features are to be made, by what is wished and what the collection does; from then on it does so.
-
-    Raises: CollectionError when they are to be left out of a collection that keeps them.
-    """
-    there = bool(collection.properties.get(FEATURES, not len(collection)))
-    if wanted is None or wanted == there:
-        return there
-    if not wanted:
-        raise CollectionError(
-            f"{collection.path}: keeps local features of every reference; they cannot be left out of some"
-        )
-    collection.set_properties(**{FEATURES: True})
-    return True
-
-
-def _incomplete(collection: Collection, ids: set[str]) -> set[str]:
-    """Those of the references that lack what a second look needs, or have it in another form."""
-    wanted = sorted(ids)
-    return {
-        name
-        for kind, form in KINDS.items()
-        for name, version in collection.blob_versions(kind, wanted)
-        if version != form
-    }
 
 
 def _unchanged(threads: int, source: Source, known: Mapping[str, Reference]) -> set[str]:
@@ -252,6 +215,7 @@ class _Gathering:
             rows = np.stack([picture.descriptors for picture in pictures])
             views = [view.label for view in pictures[0].views]
             blobs = stored_looks(pictures)
+            note_decoders(self._collection, [CPU])
             with self._timers.measure("write"):
                 self._collection.add(
                     ids, rows, sha256=digests, sizes=sizes, metadata=metadata, views=views, blobs=blobs, replace=True

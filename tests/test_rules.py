@@ -90,6 +90,8 @@ def test_engine_imports_follow_the_rules(path: Path) -> None:
                 "scoring",
                 "gathering",
                 "alike",
+                "begun_runtime",
+                "kept_looks",
                 "local_recall",
                 "matching",
                 "matches",

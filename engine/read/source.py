@@ -155,14 +155,13 @@ class Source:
 
     def _holders(self, entries: list[Entry]) -> dict[str, str]:
         """Of the files that hold these entries and others: a hash of where all their images lie."""
-        places = (self._reader.place(entry) for entry in entries)
-        wanted = {place[0] for place in places if place is not None}
-        digests = {name: hashlib.blake2b(digest_size=STAMP_BYTES) for name in sorted(wanted)}
+        wanted = {entry.file for entry in entries if self._reader.place(entry) is not None}
+        digests: dict[str, hashlib.blake2b] = {}
         for entry in self._entries if wanted else ():
-            place = self._reader.place(entry)
-            if place is not None and place[0] in wanted:
-                digests[place[0]].update(f"{place[1]}\n".encode())
-        return {name: digest.hexdigest() for name, digest in digests.items()}
+            if entry.file in wanted and (place := self._reader.place(entry)) is not None:
+                name, where = place
+                digests.setdefault(name, hashlib.blake2b(digest_size=STAMP_BYTES)).update(f"{where}\n".encode())
+        return {name: digest.hexdigest() for name, digest in sorted(digests.items())}
 
     def names(self) -> str:
         """A hash of the ids and names, whatever the images are."""

@@ -1,5 +1,6 @@
 """Several descriptor files made one, as if their images had been one source: what machines have shared is put together."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import file_path
+from ..decoded_by import decoder_attribute, decoders_of, mixed
 from ..errors import ComparisonError, StoreError
 from ..outputs import DESCRIPTORS, check_output
 from .comparable import KEPT
 from .descriptors import HOLDERS, VIEWS, DescriptorFile, open_descriptors, write_descriptors
+
+log = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
 _MEANING = (*KEPT, "precision", VIEWS)
@@ -97,9 +101,13 @@ def _shared_attributes(files: Sequence[DescriptorFile]) -> dict[str, str]:
             raise ComparisonError(f"{first.path} and {file.path}: only one of them holds views")
     _check_holders(files)
     known = [{name: value for name, value in file.attributes.items() if name not in _OWN} for file in files]
-    return {
+    decoders = {name for file in files for name in decoders_of(file.attributes)}
+    if said := mixed(decoders):
+        log.warning("%s and others: %s", first.path, said)
+    shared = {
         name: str(value) for name, value in known[0].items() if all(str(one.get(name)) == str(value) for one in known)
     }
+    return shared | decoder_attribute(decoders)
 
 
 def _check_images(files: Sequence[DescriptorFile]) -> None:
