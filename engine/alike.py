@@ -1,14 +1,18 @@
 """Whether descriptors belong into a collection: all in it were made alike, and so is what they are compared with."""
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from .collection import Collection, is_collection
+from .decoded_by import CPU, mixed
 from .embedder import Output
 from .errors import CollectionError
 from .manifest import Precision
+
+log = logging.getLogger(__name__)
 
 OUTPUT: Output = "projected"
 """What is kept of references: descriptors that are not moved away from the bank."""
@@ -18,6 +22,8 @@ FEATURES = "features"
 """The property that says whether local features are kept of what is added."""
 CROPS = "crops"
 """The property that says whether rows of nine crops are kept beside each whole one; fixed when the collection is made."""
+DECODERS = "decoders"
+"""The property that says who decoded the pixels, a list, where that was not the CPU alone; see ``decoded_by``."""
 MATCHING = "matching"
 """The property that says by which constants and quantisers it is matched with; the bundle's hash of the name."""
 
@@ -60,6 +66,24 @@ def check_alike(collection: Collection, dimension: int, attributes: Mapping[str,
         raise CollectionError(
             f"{collection.path}: its descriptors have {collection.dimension} numbers, not {dimension}"
         )
+
+
+def decoders_in(collection: Collection) -> set[str]:
+    """Who decoded the pixels of what a collection holds."""
+    told = collection.properties.get(DECODERS)
+    return set(told) if told else {CPU} if len(collection) else set()
+
+
+def note_decoders(collection: Collection, decoders: Iterable[str]) -> None:
+    """Keep in mind who decoded the pixels of what is about to be added, and say where that makes them mixed."""
+    before = decoders_in(collection)
+    after = before.union(decoders)
+    if after == before:
+        return
+    if said := mixed(after):
+        log.warning("%s: %s", collection.path, said)
+    if after != {CPU}:
+        collection.set_properties(**{DECODERS: sorted(after)})
 
 
 def precision_of(path: str | os.PathLike[str]) -> Precision:

@@ -210,6 +210,7 @@ class Engine:
         *,
         ids: IdRule = "stem",
         metadata: Mapping[str, Mapping[str, Any]] | None = None,
+        source_metadata: bool = True,
         features: bool | None = None,
         crops: bool | None = None,
         replace: bool = False,
@@ -228,6 +229,7 @@ class Engine:
         Raises: what that raises, SourceError, and ValueError or TypeError for arguments that are not allowed.
         """
         flag("replace", replace)
+        flag("source_metadata", source_metadata)
         if features is not None:
             flag("features", features)
         if crops is not None:
@@ -243,6 +245,7 @@ class Engine:
                 opened,
                 target,
                 metadata=metadata,
+                source_metadata=source_metadata,
                 features=features,
                 crops=crops,
                 replace=replace,

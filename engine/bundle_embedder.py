@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .bundle import Bundle
+from .decoded_by import CPU, DECODER
 from .decoding import DecoderName, decode_together, open_decoder, why_not
 from .describe import BackendName, CardDescriber, Describer
 from .device import on_host, side_by_side, stacked
@@ -78,6 +79,11 @@ class BundleEmbedder:
         """What runs the networks and where, and, if it is the CPU, why; for people."""
         return "; ".join(dict.fromkeys(network.runtime for network in self.networks))
 
+    @property
+    def decoder(self) -> str:
+        """Who decodes plain JPEGs for :meth:`decode`, where they are decoded whole."""
+        return CPU if self._together is None else self._together.name
+
     def output_for(self, role: Role) -> Output:
         """What a role gets by default: references are projected, queries also moved by the bundle's method."""
         if role == "reference":
@@ -104,7 +110,7 @@ class BundleEmbedder:
             options["runtime"] = self.runtime
             options["batch"] = self.batch  # the largest size's kernels are what the others have to agree with
         if self._together is not None:
-            options["decoder"] = self._together.name
+            options[DECODER] = self._together.name
         return options
 
     def decode(self, images: Sequence[Image | PixelImage], views: Views = "whole") -> list[Decoded]:

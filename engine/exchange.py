@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .alike import CROPS, FEATURES, open_collection
+from .alike import CROPS, FEATURES, decoders_in, note_decoders, open_collection
 from .collection import WHOLE, Blob, Blobs, Collection, Descriptors, check_id
+from .decoded_by import decoder_attribute, decoders_of
 from .errors import CollectionError
 from .match.views import CROP_LABELS, REFERENCE_VIEWS
 from .outputs import DESCRIPTORS, check_output
@@ -53,7 +54,8 @@ def export_descriptors(collection: Collection, path: str | os.PathLike[str]) -> 
         "size": np.asarray([-1 if r.size is None else r.size for r in references], np.int64),
         "metadata": [json.dumps(reference.metadata, ensure_ascii=False) for reference in references],
     }
-    attributes: dict[str, str | int] = {**collection.attributes, "role": "reference"}
+    made = {**collection.attributes, "role": "reference"}
+    attributes = {**made, **decoder_attribute(decoders_in(collection))}
     stored = {
         kind: (form, _blob_parts(blobs[kind], form)) for kind, form in KINDS.items() if form in blobs[kind].versions
     }
@@ -104,6 +106,8 @@ def import_descriptors(
                     f"{target.path}: {min(rows.changed)!r}{more} is there with another descriptor; "
                     "--replace (replace=True) takes the new"
                 )
+            if rows.changed or rows.has_new:
+                note_decoders(target, decoders_of(file.attributes))
             for start in range(0, len(file.ids), _ROWS):
                 rows.add(start)
             replaced = len(rows.changed)
@@ -124,6 +128,7 @@ class _FileRows:
         references, kept = target.contents()
         self._known = {reference.id: reference.metadata for reference in references}
         places = {name: i for i, name in enumerate(kept.ids)}
+        self.has_new = any(name not in places for name in file.ids)
         for start in range(0, len(file.ids), _ROWS):
             ids, rows = _block(file, start)
             old = [(i, places[name]) for i, name in enumerate(ids) if name in places]

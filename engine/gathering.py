@@ -11,22 +11,25 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from .alike import CROPS, FEATURES, MATCHING, OUTPUT, check_alike
+from .alike import MATCHING, OUTPUT, check_alike, note_decoders
 from .bundle_embedder import BundleEmbedder
 from .collection import Collection, Reference
+from .decoded_by import CPU
 from .embedder import Damaged
 from .errors import BadImageError, CollectionError
+from .kept_looks import incomplete, keeps_crops, keeps_features
 from .parallel import map_ordered
 from .pictures import Looks, Picture, picture_stream
 from .pipeline import StageTimers
-from .read import BadImage, Image, Source
+from .read import BESIDE, BadImage, Image, Source
 from .run import COMMIT_SECONDS, OnError, Progress, describe_run
-from .stored_crops import check_crops, has_crops
-from .stored_looks import KINDS, stored_looks
+from .source_metadata import Metadata, MetadataReport, SourceMetadata
+from .stored_crops import has_crops
+from .stored_looks import stored_looks
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ class Gathered:
     """How many files of which kind are not images."""
     unused_metadata: list[str] = field(default_factory=list)
     """Ids that metadata was given for, and that are no image of the source."""
+    metadata: MetadataReport = field(default_factory=MetadataReport)
     seconds: float = 0.0
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
@@ -61,7 +65,8 @@ def gather_source(
     source: Source,
     collection: Collection,
     *,
-    metadata: Mapping[str, Mapping[str, Any]] | None = None,
+    metadata: Mapping[str, Metadata] | None = None,
+    source_metadata: bool = True,
     features: bool | None = None,
     crops: bool | None = None,
     replace: bool = False,
@@ -73,18 +78,19 @@ def gather_source(
 
     An image whose id and bytes are in the collection is left as it is. Other bytes under an id that is there are an error,
     before anything is changed; with ``replace`` they take its place, and the metadata stays where none is given. metadata: by
-    id, also for images that are left as they are. features: keep local features and thumbnails too, also of images that are
-    there without (default: what the collection does). crops: keep rows of nine crops of each beside that of the whole, also of
-    images that are there without; the collection does so or not, and another wish is an error (a new one: only if wished).
-    on_error: skip bad images, or stop at the first; what is done is kept. damaged: keep images that are damaged but can be
-    decoded, or leave them out; they are listed either way.
+    id, also for images that are left as they are. source_metadata: take what stands beside images, too (see
+    ``source_metadata.py``); where both have a key, the one in ``metadata`` counts. features: keep local features and thumbnails
+    too, also of images that are there without (default: what the collection does). crops: keep rows of nine crops of each
+    beside that of the whole, also of images that are there without; the collection does so or not, and another wish is an
+    error (a new one: only if wished). on_error: skip bad images and metadata that cannot be read, or stop at the first; what is
+    done is kept. damaged: keep images that are damaged but can be decoded, or leave them out; they are listed either way.
     Raises: CollectionError, BadImageError.
     """
     start = time.perf_counter()
-    metadata = metadata or {}
+    given = metadata or {}
     check_alike(collection, embedder.dimension(OUTPUT), describe_run(embedder, "reference", OUTPUT))
-    crops = _keeps_crops(collection, crops)
-    features = _keeps_features(collection, features)
+    crops = keeps_crops(collection, crops)
+    features = keeps_features(collection, features)
     if collection.properties.get(MATCHING) != embedder.bundle.matching:
         collection.set_properties(**{MATCHING: embedder.bundle.matching})
     ids = source.ids()
@@ -96,59 +102,22 @@ def gather_source(
             f"{collection.path}: {changed[0]!r}{_more(changed)} is there with other bytes; "
             "--replace (replace=True) takes the new"
         )
-    unchanged = same - _incomplete(collection, same) if features else same
+    unchanged = same - incomplete(collection, same) if features else same
     unchanged = {name for name in unchanged if has_crops(known[name].views)} if crops else unchanged
-    different = {
-        name: metadata[name] for name in unchanged if name in metadata and metadata[name] != known[name].metadata
-    }
-    collection.set_metadata(different)
-    kept = {name: reference.metadata for name, reference in known.items() if name not in unchanged} | dict(metadata)
-    unused = sorted(metadata.keys() - set(ids))
-    result = Gathered(len(source), unchanged=len(unchanged), ignored=source.ignored, unused_metadata=unused)
-    gathering = _Gathering(embedder, collection, set(known), kept, result)
+    wanted = SourceMetadata(given, beside=source_metadata, replace=replace, on_error=on_error)
+    if given or source_metadata:
+        wanted.update(collection, known, (image for image in source if image.id in unchanged))
+    ignored = {kind: count for kind, count in source.ignored.items() if kind != BESIDE or not source_metadata}
+    there = {name: reference.metadata for name, reference in known.items() if name not in unchanged}
+    unused = sorted(given.keys() - set(ids))
+    result = Gathered(
+        len(source), unchanged=len(unchanged), ignored=ignored, unused_metadata=unused, metadata=wanted.report
+    )
+    gathering = _Gathering(embedder, collection, there, wanted, result)
     images = (image for image in source if image.id not in unchanged)
     gathering.run(images, Looks.of_references(embedder, local=features, crops=crops), on_error, damaged, progress)
     result.seconds = time.perf_counter() - start
     return result
-
-
-def _keeps_crops(collection: Collection, wanted: bool | None) -> bool:
-    """Whether crops are to be made, by what the collection does; an empty one that does not say it yet is told.
-
-    Raises: CollectionError when something else is wished.
-    """
-    kept = collection.properties.get(CROPS)
-    if kept is None and not len(collection):
-        kept = bool(wanted)
-        collection.set_properties(**{CROPS: kept})
-    return check_crops(collection.path, bool(kept), wanted)
-
-
-def _keeps_features(collection: Collection, wanted: bool | None) -> bool:
-    """Whether local features are to be made, by what is wished and what the collection does; from then on it does so.
-
-    Raises: CollectionError when they are to be left out of a collection that keeps them.
-    """
-    there = bool(collection.properties.get(FEATURES, not len(collection)))
-    if wanted is None or wanted == there:
-        return there
-    if not wanted:
-        raise CollectionError(
-            f"{collection.path}: keeps local features of every reference; they cannot be left out of some"
-        )
-    collection.set_properties(**{FEATURES: True})
-    return True
-
-
-def _incomplete(collection: Collection, ids: set[str]) -> set[str]:
-    """Those of the references that lack what a second look needs, or have it in another form."""
-    wanted = sorted(ids)
-    return {
-        name
-        for kind, form in KINDS.items()
-        for name, version in collection.blob_versions(kind, wanted)
-        if version != form
-    }
 
 
 def _unchanged(threads: int, source: Source, known: Mapping[str, Reference]) -> set[str]:
@@ -165,6 +134,14 @@ def _unchanged(threads: int, source: Source, known: Mapping[str, Reference]) -> 
         return {name for name in map_ordered(pool, same, candidates, 4 * threads) if name is not None}
 
 
+class _Original(NamedTuple):
+    """An image as it was read: sha256 and size of its bytes, and what its source has beside it."""
+
+    sha256: str
+    size: int
+    beside: Metadata | BadImage | None
+
+
 class _Gathering:
     """Images on their way into a collection."""
 
@@ -172,8 +149,8 @@ class _Gathering:
         self,
         embedder: BundleEmbedder,
         collection: Collection,
-        known: set[str],
-        metadata: Mapping[str, Mapping[str, Any]],
+        known: Mapping[str, Metadata],
+        metadata: SourceMetadata,
         result: Gathered,
     ) -> None:
         self._embedder = embedder
@@ -182,12 +159,12 @@ class _Gathering:
         self._metadata = metadata
         self._result = result
         self._timers = StageTimers()
-        self._bytes: dict[str, tuple[str, int]] = {}  # sha256 and size of images under way, as they were read
+        self._originals: dict[str, _Original] = {}  # of images under way
 
     def run(
         self, images: Iterable[Image], looks: Looks, on_error: OnError, damaged: Damaged, progress: Progress
     ) -> None:
-        waiting: list[Picture] = []
+        waiting: list[tuple[Picture, Metadata]] = []
         done, last = self._result.unchanged, time.perf_counter()
         hashed = (Image(image.id, partial(self._read, image)) for image in images)
         try:
@@ -196,9 +173,10 @@ class _Gathering:
                 picture = self._accepted(item, on_error, damaged)
                 progress(done, self._result.images, len(self._result.failed))
                 if picture is None:
-                    self._bytes.pop(item.id, None)
+                    self._originals.pop(item.id, None)
                     continue
-                waiting.append(picture)
+                beside = self._originals[item.id].beside
+                waiting.append((picture, self._metadata.of(item.id, beside, self._known.get(item.id))))
                 if time.perf_counter() - last > COMMIT_SECONDS or len(waiting) >= COMMIT_PICTURES:
                     self._commit(waiting)
                     last = time.perf_counter()
@@ -224,26 +202,28 @@ class _Gathering:
 
     def _read(self, image: Image) -> bytes:
         data = image.read()
-        self._bytes[image.id] = hashlib.sha256(data).hexdigest(), len(data)
+        self._originals[image.id] = _Original(hashlib.sha256(data).hexdigest(), len(data), self._metadata.read(image))
         return data
 
-    def _commit(self, pictures: list[Picture]) -> None:
+    def _commit(self, waiting: list[tuple[Picture, Metadata]]) -> None:
         """Add what waits to the collection."""
+        pictures = [picture for picture, _ in waiting]
         ids = [picture.id for picture in pictures]
         if ids:
-            digests, sizes = zip(*(self._bytes[name] for name in ids), strict=True)
-            metadata = [self._metadata.get(name) for name in ids]
+            digests, sizes, _ = zip(*(self._originals[name] for name in ids), strict=True)
+            metadata = [values for _, values in waiting]
             rows = np.stack([picture.descriptors for picture in pictures])
             views = [view.label for view in pictures[0].views]
             blobs = stored_looks(pictures)
+            note_decoders(self._collection, [CPU])
             with self._timers.measure("write"):
                 self._collection.add(
                     ids, rows, sha256=digests, sizes=sizes, metadata=metadata, views=views, blobs=blobs, replace=True
                 )
         for name in ids:
-            self._bytes.pop(name, None)
-        pictures.clear()  # not before they are there: interrupted here, they are added once more at the end
-        replaced = len(self._known.intersection(ids))
+            self._originals.pop(name, None)
+        waiting.clear()  # not before they are there: interrupted here, they are added once more at the end
+        replaced = sum(name in self._known for name in ids)
         self._result.replaced += replaced
         self._result.added += len(ids) - replaced
 

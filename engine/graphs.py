@@ -6,9 +6,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .device import DeviceArray, problem
+from .device import DeviceArray
 from .device.cuda import call, runtime
-from .errors import DeviceError, DeviceMemoryError, optional_module
+from .errors import optional_module
+from .ort_on_card import PROVIDER, card_error, check_on_card, ort_for_cards
 
 Where = Literal["cpu", "cuda"]
 _OPSET, _IR_VERSION = 17, 8  # any ONNX Runtime since 1.13 knows them
@@ -67,35 +68,24 @@ class Computed:
     """
 
     def __init__(self, model: bytes, where: Where, *, tf32: bool = False, threads: int = 1) -> None:
-        self._ort = optional_module("onnxruntime", "cpu", "gpu")
+        self._ort = ort_for_cards() if where == "cuda" else optional_module("onnxruntime", "cpu", "gpu")
         self.where: Where = where
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # what it says of a missing driver is told below
-        self._session = self._ort.InferenceSession(model, options, providers=self._providers(where, tf32))
-        if where == "cuda" and self._session.get_providers()[0] != "CUDAExecutionProvider":
-            why = problem() or "it lacks a library of CUDA or cuDNN"
-            raise DeviceError(f"ONNX Runtime cannot use a graphics card: {why}")
-        self._outputs = [entry.name for entry in self._session.get_outputs()]
-
-    def _providers(self, where: Where, tf32: bool) -> list[Any]:
-        if where == "cpu":
-            return ["CPUExecutionProvider"]
-        if "CUDAExecutionProvider" not in self._ort.get_available_providers():
-            raise DeviceError(
-                "this ONNX Runtime computes on the CPU only; for graphics cards: "
-                'pip uninstall onnxruntime, then pip install "copytrace[gpu]"'
-            )
-        self._ort.preload_dlls()  # CUDA's libraries from pip's packages, where they are
         settings = {"device_id": 0, "use_tf32": int(tf32), "arena_extend_strategy": "kSameAsRequested"}
-        return [("CUDAExecutionProvider", settings), "CPUExecutionProvider"]
+        providers = [(PROVIDER, settings)] if where == "cuda" else []
+        self._session = self._ort.InferenceSession(model, options, providers=[*providers, "CPUExecutionProvider"])
+        if where == "cuda":
+            check_on_card(self._session)
+        self._outputs = [entry.name for entry in self._session.get_outputs()]
 
     def put(self, array: NDArray[Any]) -> Any:
         """An array where the graph is computed, to be given to any number of calls. Raises: DeviceMemoryError, DeviceError."""
         try:
             return self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self.where, 0)
         except Exception as error:  # onnxruntime's errors share no public base class
-            raise _named(error) from error
+            raise card_error(error) from error
 
     def __call__(self, **inputs: Any) -> list[Any]:
         """Arrays, what ``put`` gave, or arrays on the card, by the inputs' names -> the outputs, which stay where they are
@@ -112,7 +102,7 @@ class Computed:
             self._session.run_with_iobinding(binding)
             return list(binding.get_outputs())
         except Exception as error:
-            raise _named(error) from error
+            raise card_error(error) from error
 
     def _bind(self, binding: Any, name: str, value: Any) -> None:
         if isinstance(value, DeviceArray):
@@ -122,9 +112,3 @@ class Computed:
             binding.bind_cpu_input(name, np.ascontiguousarray(value))
         else:
             binding.bind_ortvalue_input(name, value)
-
-
-def _named(error: Exception) -> DeviceError:
-    line = " ".join(str(error).split())
-    lacking = "allocate memory" in line or "out of memory" in line
-    return (DeviceMemoryError if lacking else DeviceError)(f"ONNX Runtime: {line}")

@@ -26,6 +26,8 @@ from .read import BadImage, Image, PixelImage, PixelSet, UndecodableError, stret
 from .read.decode import decode_whole
 from .region_finders import FinderName, region_finder
 
+_MOST_WAITING = 1024
+"""Pictures with views and features that wait for networks at most, however many processors there are: a gigabyte or two."""
 Pixels = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
@@ -115,7 +117,7 @@ def picture_stream(
         return _embed(embedder, group, looks, timers)
 
     decoders, workers = Threads(embedder.decoders, "decode"), Threads(embedder.workers, "infer")
-    window = 2 * decoders.count * embedder.batch
+    window = min(2 * decoders.count * embedder.batch, max(_MOST_WAITING, 2 * decoders.count))
     with closing(decoders.map(opened_one, images, window)) as opened:
         groups = _groups(opened, embedder.batch)
         with closing(workers.map(embedded, groups, workers.count + 1)) as done:

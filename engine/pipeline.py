@@ -24,6 +24,9 @@ from .store import Slice
 
 T = TypeVar("T")
 
+MOST_WAITING = 8192
+"""Decoded pictures that wait for networks at most, however many processors there are: two gigabytes at 288 pixels."""
+
 
 class StageTimers:
     """Seconds spent in each stage, added up over threads."""
@@ -89,8 +92,9 @@ class Pipeline:
             return
         decoders, workers = self._decoders, self._workers
         # A batch's worth of images per task: handed over one by one they took a seventh longer.
-        tasks = chunks_of(images, self._fitted(count, decoders.count))
-        with closing(decoders.map(decode, tasks, 2 * decoders.count + 1)) as chunks:
+        size = self._fitted(count, decoders.count)
+        window = min(2 * decoders.count + 1, max(2, MOST_WAITING // size))
+        with closing(decoders.map(decode, chunks_of(images, size), window)) as chunks:
             groups = _full_batches(chain.from_iterable(chunks), self._fitted(count, workers.count))
             with closing(workers.map(embed, groups, workers.count + 1)) as slices:
                 yield from slices

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from .decoded_by import DECODER
 from .embedder import Damaged, Embedder, Output, Role, Views
 from .errors import BadImageError, ResumeError, StoreError
 from .outputs import DESCRIPTORS, check_output
@@ -84,9 +85,9 @@ def embed_source(
     embedder = pipeline.embedder
     output = output or embedder.output_for(role)
     check_output(path, DESCRIPTORS, source.files())
-    attributes = (
-        describe_run(embedder, role, output) | ({} if views == "whole" else {"views": views}) | dict(about or {})
-    )
+    attributes = describe_run(embedder, role, output) | _on_card(embedder, views) | dict(about or {})
+    if views != "whole":
+        attributes["views"] = views
     identity = {
         **attributes,
         **embedder.options(),
@@ -129,7 +130,7 @@ def embed_source(
             shape = (journal.rows, journal.dimension)
             lists = ([(bad.id, bad.reason) for bad in images] for images in (failed, damages))
             labels = {} if views == "whole" else {"views": [s for part in journal.slices() for s in part.row_labels()]}
-            write_descriptors(path, parts, shape, next(lists), attributes, next(lists), labels)
+            write_descriptors(path, parts, shape, next(lists), attributes, next(lists), labels, holders=source.holders)
         journal.remove()
     finally:
         journal.close()
@@ -212,6 +213,12 @@ def _committed(
 def describe_run(embedder: Embedder, role: Role, output: Output) -> dict[str, str]:
     """How descriptors are made: the attributes of a descriptor file, and of a collection."""
     return {**embedder.attributes(), "role": role, "output": output, "version": version("copytrace")}
+
+
+def _on_card(embedder: Embedder, views: Views) -> dict[str, str]:
+    """The attributes of what a card has computed or decoded, or what else takes many images at a time; views are the CPU's."""
+    names = ("runtime", DECODER) if views == "whole" else ("runtime",)
+    return {name: str(value) for name, value in embedder.options().items() if name in names}
 
 
 def record_slice(part: Slice, failed: list[BadImage], damages: list[BadImage], on_error: OnError) -> None:

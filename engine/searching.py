@@ -8,9 +8,11 @@ from typing import TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from .alike import decoders_in
 from .arguments import MAX_THREADS, file_path, number, whole_number
 from .bundle import Bundle
 from .collection import Collection
+from .decoded_by import decoder_attribute, decoders_of, mixed
 from .embedder import Role
 from .errors import DeviceError, MissingExtraError, SearchError
 from .found import Found, origin
@@ -38,7 +40,7 @@ class CollectionRows:
 
     def __init__(self, collection: Collection) -> None:
         self.path = collection.path
-        self.attributes = collection.attributes
+        self.attributes = {**collection.attributes, **decoder_attribute(decoders_in(collection))}
         self.descriptors = collection.descriptors()
         self.ids = self.descriptors.ids
         self.views = None
@@ -84,6 +86,8 @@ def search(
         bundle = Bundle(file_path("bundle", bundle))
     with _opened("queries", queries, "query") as q, _open_references(references) as r:
         check_comparable(q, r)
+        if said := mixed(name for file in (q, r) if file.attributes for name in decoders_of(file.attributes)):
+            log.warning("%s and %s: %s", q.path, r.path, said)
         a, b = _images(q), _images(r)
         offsets = None if bundle is None else score_offsets(q, bundle, threads)
         made = origin(q, r) | _normalised(bundle)

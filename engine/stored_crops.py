@@ -1,10 +1,12 @@
 """Joins collections and matching: the rows of crops that a collection keeps beside those of the whole references."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from .collection import Collection, Descriptors
+from .alike import CROPS
+from .collection import Collection, Descriptors, is_collection
 from .errors import CollectionError, MatchError
 from .match.views import CROP_LABELS
 
@@ -23,6 +25,15 @@ def check_crops(path: object, kept: bool, wanted: bool | None) -> bool:
         return kept
     what = "crops of every reference" if kept else "no crops of references"
     raise CollectionError(f"{path}: keeps {what}, which is fixed when a collection is made")
+
+
+def will_make_crops(folder: Path, wanted: bool | None) -> bool:
+    """Whether crops are made of what is added, by the wish and by the collection that may be there."""
+    if not is_collection(folder):
+        return bool(wanted)
+    with Collection.open(folder) as opened:
+        kept = opened.properties.get(CROPS, bool(wanted) and not len(opened))
+    return bool(kept) and wanted is not False
 
 
 def has_crops(views: Sequence[str]) -> bool:

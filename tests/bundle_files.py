@@ -1,17 +1,21 @@
 """Small bundles to take apart: real networks of a few kilobytes, and changes to manifests and files."""
 
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from copytrace.engine import Bundle
+from copytrace.engine import Bundle, BundleError, Engine
 from copytrace.export.bundle import BundleParts, NetworkParts, write_bundle
 
+REMOVED = object()
+"""What ``put`` takes for a place that is to be no more."""
 NORMALISATION = {"method": 1, "beta": {"1": 1.5, "2": 1.2}, "cosines": 3, "directions": 100}
 
 
@@ -145,3 +149,36 @@ def format_1(bundle: Path) -> None:
         "quality": manifest.quality,
     }
     (bundle / "manifest.json").write_text(json.dumps(old))
+
+
+def refused(bundle: Path, *words: str) -> None:
+    """The bundle ends in one BundleError, on one line that names its folder."""
+    with pytest.raises(BundleError) as error:
+        Engine(bundle)
+    text = str(error.value)
+    assert "\n" not in text and str(bundle) in text
+    assert not words or all(word in text for word in words), text
+
+
+def put(manifest: Any, path: tuple[Any, ...], value: Any) -> None:
+    """A value at a path into a manifest, or REMOVED."""
+    *way, last = path
+    for step in way:
+        manifest = manifest[step]
+    if value is REMOVED:
+        del manifest[last]
+    else:
+        manifest[last] = value
+
+
+def write_projection(path: Path, **arrays: Any) -> None:
+    rng = np.random.default_rng(0)
+    good = {"mean": np.zeros(12), "components": rng.normal(size=(8, 12)), "eigenvalues": np.ones(8)}
+    with path.open("wb") as file:
+        np.savez(file, **{name: value for name, value in (good | arrays).items() if value is not None})
+
+
+def npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()

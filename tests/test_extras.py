@@ -61,6 +61,7 @@ def test_every_verb_that_needs_an_extra_names_it_in_one_line(error: str, why: st
     for (code, line), (command, extra) in zip(outcomes(error, *needed), needed.items(), strict=True):
         assert code == "1" and line.startswith("error: ") and why in line, (command, line)
         assert f'pip install "copytrace[{extra}]"' in line, (command, line)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bundle_is_shown_without_a_runtime_and_that_is_said() -> None:

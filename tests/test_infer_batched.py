@@ -10,12 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from copytrace.engine import Bundle
-from copytrace.engine.errors import BundleError, DeviceError
+from copytrace.engine.errors import BundleError, DeviceError, DeviceMemoryError
 from copytrace.engine.infer import BatchedNetwork, OrtNetwork, open_network
 from copytrace.engine.infer.batched import buckets_up_to
 from copytrace.engine.infer.buffers import HostBuffers
 from copytrace.engine.infer.fastest import fastest
-from copytrace.engine.infer.ort_lane import OrtLane, check_cuda
+from copytrace.engine.infer.ort_lane import OrtLane
+from copytrace.engine.ort_on_card import card_error, ort_for_cards
 
 from bundle_files import write_network
 
@@ -170,8 +171,21 @@ def test_the_wrong_onnxruntime_is_one_line(path: Path) -> None:
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has CUDA")
-    with pytest.raises(DeviceError, match="is installed without CUDA; onnxruntime-gpu"):
-        check_cuda()
+    with pytest.raises(DeviceError, match="is installed without CUDA; for graphics cards: pip"):
+        ort_for_cards()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Failed to allocate memory for requested buffer of size 1", DeviceMemoryError),
+        ("CUDA failure 2: out of memory ; GPU=0", DeviceMemoryError),
+        ("CUBLAS failure 3\n  at line 7", DeviceError),
+    ],
+)
+def test_errors_on_a_card_are_one_line_and_tell_want_of_memory(text: str, kind: type[DeviceError]) -> None:
+    error = card_error(RuntimeError(text), "x.onnx cannot compute 2 images on the graphics card")
+    assert type(error) is kind and "\n" not in str(error) and str(error).startswith("x.onnx cannot compute 2 images")
 
 
 def test_a_network_that_cannot_be_loaded_or_computed_is_one_line(path: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from copytrace.engine.serve import duplicates
 from copytrace.engine.serve.live import LiveReferences
 
 from bundle_files import small_bundle
+from tars import member, tar_of
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,20 @@ def test_an_import_again_and_cut_off(tmp_path: Path, bundle: Path, photos: Path)
         refused = own.client.post(f"/v1/jobs/{job['id']}/cancel")
         assert refused.status_code == 409 and own.client.get("/v1/jobs/none").status_code == 404
         assert own.service.references.collection.check() == []
+
+
+def test_an_import_keeps_what_stands_beside_images(tmp_path: Path, bundle: Path) -> None:
+    with running(tmp_path / "refs.ct", bundle=bundle, jobs_from=(tmp_path,)) as own:
+        texts = {"R1": b'{"n": 1}', "R2": b"[]"}
+        members = [
+            (member(f"{name}.jpg", photo(i)), member(f"{name}.json", texts[name])) for i, name in enumerate(texts)
+        ]
+        (tmp_path / "a.tar").write_bytes(tar_of(*(one for pair in members for one in pair)))
+        job = ended(own, own.client.post("/v1/jobs", json={"source": str(tmp_path / "a.tar")}).json()["id"])
+        assert (job["added"], job["failed"], job["without_metadata"]) == (2, 0, 1)
+        assert job["failures"] == [{"id": "R2", "reason": "no metadata: R2.json: its JSON is no object"}]
+        kept = {one["id"]: one["metadata"] for one in own.client.get("/v1/references").json()["items"]}
+        assert kept == {"R1": {"n": 1}, "R2": {}}
 
 
 def test_a_cancelled_import_goes_no_further(tmp_path: Path, bundle: Path, photos: Path) -> None:

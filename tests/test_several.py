@@ -57,7 +57,7 @@ def test_a_folder_or_list_of_tars_is_a_source(tmp_path: Path) -> None:
         source = open_source(place)
         assert source.ids() == [f"{i:03d}" for i in range(12)]
         assert [image.read() for image in pickle.loads(pickle.dumps(source))] == BYTES
-        assert source.ignored == {"not an image": 12} and set(paths) <= set(source.files())
+        assert source.ignored == {"JSON beside an image": 12} and set(paths) <= set(source.files())
     assert open_source(folder, ids="path").ids()[6] == "sub/b.tar/006.jpg"
     (folder / "x.jpg").write_bytes(JPEG)
     assert open_source(folder).ids() == ["x"]
@@ -90,7 +90,7 @@ def test_damaged_tars_are_named(tmp_path: Path) -> None:
         open_source(folder)
     source = open_source(folder, on_damage="skip")
     found = problems(source)
-    assert set(found) == {"000", "c.tar@0"} and "the tar ends inside this image" in found["000"]
+    assert set(found) == {"000", "c.tar@0"} and "the tar ends inside it" in found["000"]
     assert len(source) == 8
     write(folder / "b.tar", tar_of(*(member(f"{i:03d}.jpg", BYTES[i]) for i in range(6, 12))) + bytes(512))
     assert "b.tar has changed since it was listed" in problems(source)["006"]
@@ -139,7 +139,7 @@ def test_damaged_parquet_is_named(tmp_path: Path) -> None:
         open_source(path)
     source = open_source(path, on_damage="skip", byte_limit=len(BYTES[4]) - 1)
     found = problems(source)
-    assert found["b"].startswith("the row holds no image") and "not an image" in found["d"]
+    assert found["b"].startswith("row 1 of x.parquet holds no image") and "not an image" in found["d"]
     assert found["x.parquet/000002"] == "row 2 of x.parquet has no id" and "exceed the limit" in found["e"]
     data = path.read_bytes()
     path.write_bytes(data[:100] + bytes(200) + data[300:])

@@ -25,7 +25,7 @@ class ColdStart:
     first_image_ms: float
 
 
-def measure_cold(image: bytes, options: Mapping[str, str | int | None], role: Role) -> ColdStart:
+def measure_cold(image: bytes, options: Mapping[str, object], role: Role) -> ColdStart:
     """Start a process that embeds one image, and wait for it. Files it reads may be in the system's memory already.
 
     options: what ``Engine`` is made with.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..gathering import Gathered
 from ..read import BadImage, describe_ignored
+from ..source_metadata import MetadataReport
 from .embed import first_few
 
 
@@ -21,6 +22,7 @@ def as_text(result: Gathered, collection: Path) -> str:
     failed = {bad.id for bad in result.failed}
     kept = [BadImage(bad.id, f"damaged: {bad.reason}") for bad in result.damaged if bad.id not in failed]
     lines = [*first_few(result.failed, "with --json"), *first_few(kept, "with --json")]
+    lines += [*first_few(result.metadata.failed, "with --json"), *_about(result.metadata)]
     if result.ignored:
         lines.append(describe_ignored(result.ignored))
     lines.append(
@@ -28,3 +30,14 @@ def as_text(result: Gathered, collection: Path) -> str:
         f"{len(result.failed)} failed, {len(result.damaged)} damaged, in {result.seconds:.1f} s: {collection}"
     )
     return "\n".join(lines)
+
+
+def _about(metadata: MetadataReport) -> list[str]:
+    """What is not as the source alone would have it."""
+    told = (
+        (len(metadata.failed), "without the metadata of their source"),
+        (metadata.overridden, "with keys of --metadata in place of those of their source"),
+        (metadata.changed, "there already, with other metadata from now on"),
+        (metadata.kept, "there already, with other metadata than their source has, which --replace takes"),
+    )
+    return [f"{count} {what}" for count, what in told if count]

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -28,9 +28,10 @@ from ..manifest import Precision
 from ..outputs import PNG, check_output
 from ..read import open_source
 from ..store.atomic import replacing
-from .console import building_shown, print_result
+from .console import print_result
 from .demo import PHOTOS
 from .embed import first_few
+from .opening import EngineOptions, open_engine
 from .options import DeviceOption, RuntimeOption, path
 
 app = typer.Typer(help="Measure how fast this installation is on this machine. Nothing else should run meanwhile.")
@@ -68,14 +69,13 @@ def latency(
     if picture is not None:
         check_output(picture, PNG, source.files())
     machine = machine_record()
-    how: dict[str, Any] = {"precision": precision, "device": device, "runtime": runtime, "decoder": decoder}
-    with building_shown() as building:
-        engine = Engine(bundle, **how, threads=threads, building=building)
+    how = EngineOptions(precision=precision, device=device, runtime=runtime, decoder=decoder, threads=threads)
+    engine = open_engine(bundle, **how)
     used = list(islice(source, count))
     found = measure_latency(engine, used, rounds=rounds, role=role)
     bad = {one.id for one in found.skipped}
     first = next(image for image in used if image.id not in bad).read()
-    fresh = {"bundle": str(bundle), **how, "threads": threads}
+    fresh = {"bundle": str(bundle), **how}
     starts = [measure_cold(first, fresh, role) for _ in range(cold)]
     if picture is not None:
         with replacing(picture) as temporary:
@@ -107,9 +107,9 @@ def throughput(
     """Images per second from files to a descriptor file, of every stage alone, and what a million images would take."""
     source = open_source(images)
     machine = machine_record()
-    how: dict[str, Any] = {"precision": precision, "device": device, "runtime": runtime, "decoder": decoder}
-    with building_shown() as building:
-        engine = Engine(bundle, **how, threads=threads, batch=batch_size, building=building)
+    how = EngineOptions(precision=precision, device=device, runtime=runtime, decoder=decoder, threads=threads)
+    how["batch"] = batch_size
+    engine = open_engine(bundle, **how)
     found = measure_throughput(engine, source, count=count, rounds=rounds, role=role)
     result = {
         **_throughput_dict(found),
@@ -120,7 +120,7 @@ def throughput(
     print_result(result, _throughput_text(found, engine.runtime, machine), as_json)
 
 
-def _settings(images: Path, bundle: Path, how: dict[str, Any], engine: Engine, role: Role) -> dict[str, object]:
+def _settings(images: Path, bundle: Path, how: EngineOptions, engine: Engine, role: Role) -> dict[str, object]:
     return {
         "source": str(images),
         "bundle": str(bundle),

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ..alike import CROPS, precision_of
-from ..api import Engine
+from ..alike import decoders_in, precision_of
 from ..bundle import DEFAULT_BUNDLE
-from ..collection import Collection, Reference, is_collection, read_metadata
+from ..collection import Collection, Reference, read_metadata
+from ..decoded_by import DECODER, decoder_attribute
 from ..embedder import Damaged
 from ..errors import CollectionError
 from ..exchange import export_descriptors, import_descriptors
@@ -18,9 +18,10 @@ from ..manifest import Precision
 from ..match.views import CROP_LABELS
 from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule
 from ..run import OnError
-from ..stored_crops import COST
+from ..stored_crops import COST, will_make_crops
 from . import added, keys, thresholds
-from .console import Interrupted, building_shown, errors, print_result, progress_bar
+from .console import Interrupted, errors, print_result, progress_bar
+from .opening import open_engine
 from .options import DeviceOption, RuntimeOption, path
 
 app = typer.Typer(help="Keep references in one folder: add, remove, list, check, export, import, backup, compact.")
@@ -42,14 +43,25 @@ def add(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A folder (recursive), uncompressed tar, text file of paths, image, or - (paths on stdin).",
+            help="A folder (recursive), uncompressed tar, Parquet file, text file of paths, image, or - (paths on stdin).",
             parser=path,
         ),
     ],
     metadata: Annotated[
         Path | None,
-        typer.Option(help="CSV with a column id, or JSON lines with an id: what to keep with images.", parser=path),
+        typer.Option(
+            help="CSV with a column id, or JSON lines with an id: what to keep with images. Its keys go before those of the "
+            "source's own metadata.",
+            parser=path,
+        ),
     ] = None,
+    source_metadata: Annotated[
+        bool,
+        typer.Option(
+            help="Keep what stands beside images: WebDataset's JSON in tars, the other columns of Parquet files. References "
+            "that have metadata keep it unless --replace is given.",
+        ),
+    ] = True,
     features: Annotated[
         bool | None,
         typer.Option(
@@ -95,17 +107,15 @@ def add(
     """
     values = read_metadata(metadata) if metadata else {}
     chosen = precision or precision_of(collection)
-    with building_shown() as building:
-        engine = Engine(
-            bundle,
-            precision=chosen,
-            device=device,
-            runtime=runtime,
-            threads=threads,
-            batch=batch_size,
-            pixel_limit=pixel_limit,
-            building=building,
-        )
+    engine = open_engine(
+        bundle,
+        precision=chosen,
+        device=device,
+        runtime=runtime,
+        threads=threads,
+        batch=batch_size,
+        pixel_limit=pixel_limit,
+    )
     if will_make_crops(collection, crops):
         stored = 4 * engine.dimension * len(CROP_LABELS)
         errors.print(f"with crops: {COST} for each reference, {stored:,} bytes")
@@ -116,6 +126,7 @@ def add(
                 collection,
                 ids=ids,
                 metadata=values,
+                source_metadata=source_metadata,
                 features=features,
                 crops=crops,
                 replace=replace,
@@ -177,8 +188,10 @@ def list_references(
             "dead_bytes": opened.dead_bytes,
             "references": [asdict(reference) for reference in references],
         }
+        decoders = decoder_attribute(decoders_in(opened)).get(DECODER)
     lines = [_line(reference) for reference in references]
-    print_result(result, "\n".join([*lines, f"{result['count']} references: {collection}"]), as_json)
+    by = f", pixels decoded by {decoders}" if decoders else ""
+    print_result(result, "\n".join([*lines, f"{result['count']} references{by}: {collection}"]), as_json)
 
 
 @app.command()
@@ -237,15 +250,6 @@ def compact(collection: Folder, as_json: AsJson = False) -> None:
     with Collection.open(collection, write=True) as opened:
         freed = opened.compact()
     print_result({"collection": str(collection), "freed_bytes": freed}, f"{freed:,} bytes freed: {collection}", as_json)
-
-
-def will_make_crops(folder: Path, wanted: bool | None) -> bool:
-    """Whether crops are made of what is added, by the wish and by the collection that may be there."""
-    if not is_collection(folder):
-        return bool(wanted)
-    with Collection.open(folder) as opened:
-        kept = opened.properties.get(CROPS, bool(wanted) and not len(opened))
-    return bool(kept) and wanted is not False
 
 
 def _read_lines(file: Path) -> list[str]:

@@ -76,7 +76,7 @@ class _Warnings(logging.Handler):
         errors.print("warning: " + " ".join(record.getMessage().split()))
 
 
-_OF_IMAGES = ("copytrace.engine.run", "copytrace.engine.gathering")
+_OF_IMAGES = ("copytrace.engine.run", "copytrace.engine.gathering", "copytrace.engine.source_metadata")
 _warnings = _Warnings()
 
 

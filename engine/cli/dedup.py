@@ -23,8 +23,9 @@ from ..manifest import Precision
 from ..outputs import GROUPS, REPORT, check_output, is_hdf5
 from ..read import BadImage, IdRule, describe_ignored
 from ..run import OnError
-from .console import building_shown, errors, print_result, progress_bar
+from .console import errors, print_result, progress_bar
 from .embed import first_few
+from .opening import open_engine
 from .options import DeviceOption, RuntimeOption, number, path
 
 
@@ -88,10 +89,7 @@ def dedup(
             raise typer.BadParameter("--pictures goes with a descriptor file; other sources have their own")
         album = opened(source, ids, on_error)
         _check_outputs(output, report, list(album.files()))
-        with building_shown() as building:
-            engine = Engine(
-                bundle, precision=precision, device=device, runtime=runtime, threads=threads, building=building
-            )
+        engine = open_engine(bundle, precision=precision, device=device, runtime=runtime, threads=threads)
         with progress_bar("embedding") as progress:
             found = find_duplicates(
                 album,

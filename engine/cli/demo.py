@@ -25,11 +25,11 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
     """Embed, search, score and report on the photographs that come with the package; needs nothing else."""
+    engine = api.Engine()  # what it lacks is said before anything is made
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{output}: cannot be made: {error.strerror}") from None
-    engine = api.Engine()
     stages: dict[str, float] = {}
     roles: tuple[tuple[Role, str], ...] = (("reference", "references"), ("query", "queries"))
     for role, name in roles:

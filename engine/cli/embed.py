@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ..api import Engine
 from ..arguments import MAX_BATCH, MAX_THREADS
+from ..begun_runtime import begun_runtime
 from ..bundle import DEFAULT_BUNDLE
+from ..decoded_by import CPU
 from ..decoding import DecoderName
 from ..describe import BackendName
 from ..embedder import Damaged, Output, Role, Views
@@ -17,7 +18,8 @@ from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, St
 from ..run import OnError, Summary
 from ..shards import embed_shard
 from ..store import Shard
-from .console import Interrupted, building_shown, errors, print_result, progress_bar
+from .console import Interrupted, errors, print_result, progress_bar
+from .opening import open_engine
 from .options import DeviceOption, RuntimeOption, path
 
 SHOWN_FAILURES = 10
@@ -97,19 +99,19 @@ def embed(
     """Turn images into descriptors, written to an HDF5 file, or one of several that `merge` makes one."""
     if views != "whole" and decoder not in ("auto", "cpu"):
         raise typer.BadParameter(f"the decoder {decoder} makes whole pictures only; leave out --decoder or --views")
-    with building_shown() as building:
-        engine = Engine(
-            bundle,
-            precision=precision,
-            device=device,
-            runtime=runtime,
-            threads=threads,
-            batch=batch_size,
-            backend=backend,
-            pixel_limit=pixel_limit,
-            decoder=decoder,
-            building=building,
-        )
+    if runtime == "auto" and (resume or shard is not None):
+        runtime = begun_runtime(output, shard)
+    engine = open_engine(
+        bundle,
+        precision=precision,
+        device=device,
+        runtime=runtime,
+        threads=threads,
+        batch=batch_size,
+        backend=backend,
+        pixel_limit=pixel_limit,
+        decoder=decoder,
+    )
     try:
         with progress_bar("embedding") as progress:
             options: dict[str, Any] = {
@@ -131,12 +133,14 @@ def embed(
     except Interrupted:
         again = "run the same command with --resume to go on" if shard is None else "the same command goes on"
         raise Interrupted(f"interrupted; what is done is kept, {again}") from None
-    result = {**_as_dict(summary, output), "runtime": engine.runtime}
+    by = engine.embedder.decoder if views == "whole" else CPU
+    result = {**_as_dict(summary, output), "runtime": engine.runtime, "decoder": by}
     if shard is not None:
         result |= {"shard": str(shard), "status": str(part.status), "skipped": part.skipped}
     elif not summary.embedded:
         result["error"] = f"none of the {summary.images} images could be used"
-    print_result(result, f"computed by {engine.runtime}\n{_as_text(summary, output)}", as_json)
+    decoded = "" if by == CPU else f"JPEGs decoded by {by}\n"
+    print_result(result, f"computed by {engine.runtime}\n{decoded}{_as_text(summary, output)}", as_json)
     if "error" in result:
         errors.print(f"error: {result['error']}")
         raise typer.Exit(1)

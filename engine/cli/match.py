@@ -28,8 +28,9 @@ from ..region_finders import FinderName, region_finder
 from ..score import read_pairs, write_pairs
 from ..store.atomic import replacing
 from ..stored_crops import COST
-from .console import building_shown, errors, print_result, progress_bar
+from .console import errors, print_result, progress_bar
 from .embed import SHOWN_FAILURES
+from .opening import open_engine
 from .options import DeviceOption, RuntimeOption, path
 
 Queries = Annotated[
@@ -105,16 +106,14 @@ def match(
     if rule != "copytrace" and mode != "verify":
         raise typer.BadParameter(f"the rule {rule} has no modes", param_hint="--mode")
     chosen = precision or precision_of(references)
-    with building_shown() as building:
-        engine = Engine(
-            bundle,
-            precision=chosen,
-            device=device,
-            runtime=runtime,
-            threads=threads,
-            pixel_limit=pixel_limit,
-            building=building,
-        )
+    engine = open_engine(
+        bundle,
+        precision=chosen,
+        device=device,
+        runtime=runtime,
+        threads=threads,
+        pixel_limit=pixel_limit,
+    )
     source, place = open_source(queries, ids=ids), _opened(references, ids)
     outputs = Outputs(output, evidence, report)
     _check_outputs(outputs, source, place)
@@ -158,16 +157,14 @@ def verify(
 ) -> None:
     """Take a second look at pairs that were found otherwise, and give each the score that ``match`` would."""
     chosen = precision or precision_of(references)
-    with building_shown() as building:
-        engine = Engine(
-            bundle,
-            precision=chosen,
-            device=device,
-            runtime=runtime,
-            threads=threads,
-            pixel_limit=pixel_limit,
-            building=building,
-        )
+    engine = open_engine(
+        bundle,
+        precision=chosen,
+        device=device,
+        runtime=runtime,
+        threads=threads,
+        pixel_limit=pixel_limit,
+    )
     source, place = open_source(queries, ids=ids), _opened(references, ids)
     outputs = Outputs(output, evidence, report)
     _check_outputs(outputs, source, place, pairs)

@@ -2,13 +2,13 @@
 
 import csv
 import io
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ..errors import CollectionError
+from ..strict_json import parse_json
 from .incoming import check_id, metadata_text
 
 _DELIMITERS = ",\t;"
@@ -54,8 +54,8 @@ def _objects(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line, parse_constant=_no_constant, object_pairs_hook=_pairs)
-        except (ValueError, RecursionError) as error:
+            values = parse_json(line)
+        except ValueError as error:
             raise _LineError(number, f"not JSON: {error}") from None
         if not isinstance(values, dict) or "id" not in values:
             raise _LineError(number, 'not a JSON object with an "id"')
@@ -80,14 +80,3 @@ def _table(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             yield reader.line_num, dict(zip(header, row, strict=True))
     except csv.Error as error:
         raise _LineError(reader.line_num, f"not CSV: {error}") from None
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError("a key is there twice")
-    return values
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")

@@ -7,10 +7,11 @@ from typing import Literal
 from ..device import card
 from ..errors import DeviceError, DeviceMemoryError, MissingExtraError
 from ..manifest import NetworkFile
+from ..ort_on_card import ort_for_cards
 from .batched import BatchedNetwork, buckets_up_to
 from .buffers import CardBuffers
 from .fastest import fastest
-from .ort_lane import OrtLane, check_cuda, ort_version
+from .ort_lane import OrtLane, ort_version
 from .trt import EngineKey, Engines, Profile, TrtLane, find_library
 from .trt.build import Built, build_engine
 
@@ -70,7 +71,7 @@ def _fitting(
 
 
 def _by_onnxruntime(file: NetworkFile, most: int, building: Building) -> BatchedNetwork:
-    check_cuda()
+    ort_for_cards()
     buckets = buckets_up_to(most)
     lanes = [OrtLane(file.path, _buffers(file, most), buckets) for _ in range(LANES)]
     facts = lanes[0].signature.agreeing(file)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BundleError, DeviceError, DeviceMemoryError, optional_module
+from ..errors import BundleError, DeviceError, optional_module
+from ..ort_on_card import PROVIDER, card_error, check_on_card, ort_for_cards
 from .buffers import Buffers
 from .one_line import one_line
 from .signature import of_session
@@ -60,23 +61,13 @@ def ort_version() -> str:
     return str(optional_module("onnxruntime", "cpu", "gpu").__version__)
 
 
-def check_cuda() -> None:
-    """Raises: DeviceError where the ONNX Runtime that is installed is not the one for cards; MissingExtraError."""
-    ort = optional_module("onnxruntime", "gpu")
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        raise DeviceError(
-            f"ONNX Runtime {ort.__version__} is installed without CUDA; onnxruntime-gpu instead of onnxruntime has it"
-        )
-
-
 def _session(path: Path, buffers: Buffers) -> Any:
-    ort = optional_module("onnxruntime", "cpu", "gpu")
+    on_card = buffers.place == "cuda"
+    ort = ort_for_cards() if on_card else optional_module("onnxruntime", "cpu", "gpu")
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    if buffers.place == "cuda":
-        check_cuda()
-        ort.preload_dlls()  # CUDA's libraries from pip's packages, where they are
+    if on_card:
         options.use_deterministic_compute = True
         chosen = {
             "device_id": str(buffers.device),
@@ -85,22 +76,20 @@ def _session(path: Path, buffers: Buffers) -> Any:
             "use_tf32": "0",
             "cudnn_conv_algo_search": "HEURISTIC",  # the other way measures, and need not choose the same every time
         }
-        providers: list[Any] = [("CUDAExecutionProvider", chosen)]
+        providers: list[Any] = [(PROVIDER, chosen)]
     else:
         providers = ["CPUExecutionProvider"]
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
         raise _problem(path, buffers, "is not a network this ONNX Runtime can load", error) from error
-    if buffers.place == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
-        raise DeviceError(f"ONNX Runtime {ort.__version__} cannot load CUDA's libraries; its log on stderr says which")
+    if on_card:
+        check_on_card(session)
     return session
 
 
 def _problem(path: Path, buffers: Buffers, what: str, error: Exception) -> BundleError | DeviceError:
     """On a card the network may be sound and the CPU still compute it, so that is no error of the bundle."""
-    line = one_line(error)
     if buffers.place == "cpu":
-        return BundleError(f"{path} {what}: {line}")
-    lacking = "out of memory" in line.lower() or "Failed to allocate memory" in line
-    return (DeviceMemoryError if lacking else DeviceError)(f"{path.name} {what} on the graphics card: {line}")
+        return BundleError(f"{path} {what}: {one_line(error)}")
+    return card_error(error, f"{path.name} {what} on the graphics card")

@@ -5,11 +5,13 @@ from .entry import IdRule
 from .files import DEFAULT_BYTE_LIMIT, read_file
 from .open import Place, open_source
 from .picture import BadImage, Picture, PixelImage, PixelSet, UndecodableError
+from .sidecars import BESIDE
 from .source import Image, Source, describe_ignored
 from .stamps import StampKind, Stamps
 from .thumbnail import thumbnail
 
 __all__ = [
+    "BESIDE",
     "DEFAULT_BYTE_LIMIT",
     "DEFAULT_PIXEL_LIMIT",
     "BadImage",

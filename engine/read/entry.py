@@ -4,7 +4,19 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
+EMPTY = "tar or Parquet file without images"
+"""The kind by which such files are counted among what is ignored."""
 IdRule = Literal["stem", "path", "key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """The JSON beside an image in a tar: its name, the place of its bytes, and why they cannot be had, where that is known."""
+
+    name: str
+    offset: int = 0
+    size: int = 0
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +25,7 @@ class Entry:
 
     name: its path inside the source. row: its line in a list. offset, size, changed: its place in a tar and the time in its
     header; in a Parquet file offset is its row. file: where a source has several files that hold many, the number of its one.
-    problem: why its bytes cannot be had, where that is known already.
+    problem: why its bytes cannot be had, where that is known already. sidecar: the JSON beside it in a tar.
     """
 
     id: str
@@ -24,6 +36,7 @@ class Entry:
     changed: float = 0
     problem: str | None = None
     file: int = 0
+    sidecar: Sidecar | None = None
 
 
 def shown(text: str) -> str:

@@ -85,8 +85,14 @@ class FileReader:
                 raise OSError(f"{error} {where}") from None
             raise OSError(error.errno, f"{error.strerror} {where}") from None
 
+    def metadata(self, entry: Entry) -> None:
+        """None: a file is an image and no more."""
+
     def file(self, entry: Entry) -> Path:
         return Path(self._prefix + entry.name)
+
+    def place(self, entry: Entry) -> None:
+        """None: each is a file of its own."""
 
     def state(self, entry: Entry) -> str:
         """Size and time of the last change, or why they cannot be had."""

@@ -12,10 +12,10 @@ from .archive import list_tar
 from .entry import Entry, IdRule, image_id, shown
 from .files import DEFAULT_BYTE_LIMIT, FileReader, first_bytes
 from .folder import list_folder
-from .formats import SNIFF_BYTES, has_image_bytes, has_image_name
+from .formats import has_image_bytes, has_image_name
 from .parquet import list_parquet
 from .paths import list_paths, list_text
-from .sniff import COMPRESSED, other_kind
+from .sniff import is_compressed, other_kind
 from .source import Listing, Source, make_source
 from .tar import BLOCK, has_magic, is_header
 
@@ -78,20 +78,16 @@ def _list(path: Path, name: str, rule: IdRule, byte_limit: int) -> Listing:
         head = first_bytes(path, BLOCK)
         if not head and not has_image_name(name):
             raise SourceError(f"{name}: empty")
-        if has_magic(head) or is_header(head) or (path.suffix.lower() == ".tar" and not _is_compressed(head)):
+        if has_magic(head) or is_header(head) or (path.suffix.lower() == ".tar" and not is_compressed(head)):
             return list_tar(path, rule, byte_limit)
         if has_image_bytes(head) or has_image_name(name):
             entry = Entry(image_id(path.name, rule), path.name)
             return Listing([entry], [], Counter(), FileReader(path.parent, byte_limit))
         if head.startswith(_PARQUET) or path.suffix.lower() == ".parquet":
             return list_parquet(path.parent, [path.name], rule, byte_limit)
-        if _is_compressed(head):
+        if is_compressed(head):
             raise SourceError(f"{name}: {other_kind(head)}; a source is read in the order of ids, decompress it first")
         if (kind := other_kind(head)) is not None:
             raise SourceError(f"{name}: {kind}; not a source of images")
     with path.open("rb") as stream:  # also a pipe, such as the shell's <(find ...)
         return list_text(stream, name, path.parent, rule, byte_limit)
-
-
-def _is_compressed(head: bytes) -> bool:
-    return (other_kind(head[:SNIFF_BYTES]) or "").startswith(COMPRESSED)

@@ -2,18 +2,18 @@
 
 import re
 
-from .formats import has_image_bytes, unread_format_name
+from .formats import SNIFF_BYTES, has_image_bytes, unread_format_name
 
 # Too weak to tell an image from text, but enough not to turn down what is named like one: netpbm's formats and Pillow's
 # own, and bitmaps without their first or second header.
 _PERHAPS = re.compile(rb"P[0-6fy]|BM|[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0|MM\*\0|II\0\*")
-COMPRESSED = "compressed"
+_COMPRESSED = "compressed"
 
 _NO_IMAGES = (
-    (re.compile(rb"\x1f\x8b"), f"{COMPRESSED} (gzip)"),
-    (re.compile(rb"BZh[1-9]"), f"{COMPRESSED} (bzip2)"),
-    (re.compile(rb"\xfd7zXZ\0"), f"{COMPRESSED} (xz)"),
-    (re.compile(rb"\x28\xb5\x2f\xfd"), f"{COMPRESSED} (Zstandard)"),
+    (re.compile(rb"\x1f\x8b"), f"{_COMPRESSED} (gzip)"),
+    (re.compile(rb"BZh[1-9]"), f"{_COMPRESSED} (bzip2)"),
+    (re.compile(rb"\xfd7zXZ\0"), f"{_COMPRESSED} (xz)"),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), f"{_COMPRESSED} (Zstandard)"),
     (re.compile(rb"PK(?:\x03\x04|\x05\x06)"), "a ZIP archive"),
     (re.compile(rb"7z\xbc\xaf\x27\x1c"), "a 7z archive"),
     (re.compile(rb"Rar!\x1a\x07"), "a RAR archive"),
@@ -36,6 +36,11 @@ def other_kind(head: bytes) -> str | None:
     if (name := unread_format_name(head)) is not None:
         return f"{name}, which is not read"
     return next((name for pattern, name in _NO_IMAGES if pattern.match(head)), None)
+
+
+def is_compressed(head: bytes) -> bool:
+    """Whether a file is one that was compressed as a whole, such as a tar."""
+    return (other_kind(head[:SNIFF_BYTES]) or "").startswith(_COMPRESSED)
 
 
 def why_no_image(head: bytes) -> str:

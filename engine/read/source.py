@@ -4,29 +4,39 @@ No more than a name and a position is ever held per image. Sources and images pi
 threads.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle, pairwise
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import Any, Protocol, get_args
 
 from ..arguments import whole_number
 from ..errors import DuplicateIdError, SourceError
 from .entry import Entry, shown
-from .stamps import StampKind, Stamps, names_digest, stamp
+from .stamps import STAMP_BYTES, StampKind, Stamps, names_digest, stamp
+
+Metadata = dict[str, Any]
+"""A JSON object."""
+
+
+def _none() -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image of a source: its id and a way to its bytes.
+    """One image of a source: its id, a way to its bytes, and one to the metadata that its source has beside it.
 
-    ``read`` raises OSError when they cannot be had; one without an ``errno`` has the whole reason as its text.
+    ``read`` raises OSError when they cannot be had; one without an ``errno`` has the whole reason as its text. So does
+    ``metadata``, which is None where the source has nothing of the kind.
     """
 
     id: str
     read: Callable[[], bytes]
+    metadata: Callable[[], Metadata | None] = _none
 
 
 class Reader(Protocol):
@@ -38,12 +48,20 @@ class Reader(Protocol):
         """The entry's bytes. Raises: OSError."""
         ...
 
+    def metadata(self, entry: Entry) -> Metadata | None:
+        """What the source has beside the entry's bytes. Raises: OSError."""
+        ...
+
     def file(self, entry: Entry) -> Path | None:
         """The file that is this entry alone, where there is one."""
         ...
 
     def state(self, entry: Entry) -> str:
         """What changes when the entry's bytes are changed, without reading them."""
+        ...
+
+    def place(self, entry: Entry) -> tuple[str, str] | None:
+        """The name of the file that holds the entry and others, and where it lies there: the same on every machine."""
         ...
 
 
@@ -61,7 +79,9 @@ class Source:
     """A sorted list of images; iterate it for :class:`Image` objects.
 
     Attributes: ``name``, for messages; ``path``, where it is (None for standard input and paths in memory); ``ignored``, how
-    many files of which kind are not images and were left out; ``byte_limit``, beyond which images are not read.
+    many files of which kind are not images and were left out; ``byte_limit``, beyond which images are not read; ``holders``, of
+    a part alone, of every file that holds several images, some of them in the part, a hash that changes with the file and is
+    the same for every copy of it.
     """
 
     def __init__(
@@ -71,6 +91,7 @@ class Source:
         self.path = path
         self.ignored = dict(ignored)
         self.byte_limit = reader.byte_limit
+        self.holders: dict[str, str] = {}
         self._entries = entries
         self._reader = reader
 
@@ -87,7 +108,7 @@ class Source:
 
     def __getitem__(self, index: int) -> Image:
         entry = self._entries[index]
-        return Image(entry.id, partial(_read, self._reader, entry))
+        return Image(entry.id, partial(_read, self._reader, entry), partial(self._reader.metadata, entry))
 
     def ids(self) -> list[str]:
         return [entry.id for entry in self._entries]
@@ -111,7 +132,10 @@ class Source:
         n = whole_number("n", n, 1)
         i = whole_number("i", i, 0, n - 1)
         start, stop = (len(self) * place // n for place in (i, i + 1))
-        return Source(self.name, self.path, self._entries[start:stop], self._reader, self.ignored if i == 0 else {})
+        entries = self._entries[start:stop]
+        part = Source(self.name, self.path, entries, self._reader, self.ignored if i == 0 else {})
+        part.holders = self._holders(entries)
+        return part
 
     def cycled(self, count: int) -> "Source":
         """``count`` images: the first ones, or all again and again; their ids are numbers. Raises: ValueError, TypeError."""
@@ -128,6 +152,16 @@ class Source:
         if kind not in get_args(StampKind):
             raise ValueError(f"a stamp is of kind 'stat' or 'hash', not {kind!r}")
         return Stamps(b"".join(stamp(entry, self._reader, kind) for entry in self._entries))
+
+    def _holders(self, entries: list[Entry]) -> dict[str, str]:
+        """Of the files that hold these entries and others: a hash of where all their images lie."""
+        wanted = {entry.file for entry in entries if self._reader.place(entry) is not None}
+        digests: dict[str, hashlib.blake2b] = {}
+        for entry in self._entries if wanted else ():
+            if entry.file in wanted and (place := self._reader.place(entry)) is not None:
+                name, where = place
+                digests.setdefault(name, hashlib.blake2b(digest_size=STAMP_BYTES)).update(f"{where}\n".encode())
+        return {name: digest.hexdigest() for name, digest in sorted(digests.items())}
 
     def names(self) -> str:
         """A hash of the ids and names, whatever the images are."""

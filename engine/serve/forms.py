@@ -146,7 +146,9 @@ class NewJob(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"source": "/data/photos"}})
     kind: Literal["import", "duplicates"] = "import"
     source: str | None = Field(
-        None, description="Of an import: a folder, tar or list of paths, in one of the folders that jobs may read."
+        None,
+        description="Of an import: a folder, tar, Parquet file or list of paths, in one of the folders that jobs may read. "
+        "WebDataset's JSON in tars and the other columns of Parquet files become metadata of what is added or replaced.",
     )
     replace: bool = Field(False, description="Of an import: let images take the place of others under the same id.")
     max_distance: float | None = Field(
@@ -179,7 +181,12 @@ class JobAnswer(BaseModel):
     replaced: int = 0
     unchanged: int = 0
     failed: int = 0
-    failures: list[dict[str, str]] = Field(default=[], description="The first of those that failed, with reasons.")
+    without_metadata: int = Field(
+        default=0, description="Added without the metadata that stands beside them in the source, as it cannot be read."
+    )
+    failures: list[dict[str, str]] = Field(
+        default=[], description="The first of those that failed or have no metadata, with reasons."
+    )
     pairs: int = Field(default=0, description="Duplicates; the 100,000 nearest are kept.")
     error: str | None = None
 

@@ -105,7 +105,7 @@ class Jobs:
 
     def _work(self, job: JobAnswer) -> None:
         job.status, job.done, job.added, job.replaced, job.unchanged, job.failed = "running", 0, 0, 0, 0, 0
-        job.failures = []
+        job.without_metadata, job.failures = 0, []
         try:
             if job.kind == "duplicates":
                 self._find_duplicates(job)
@@ -162,7 +162,7 @@ class Jobs:
     def _import(self, images: Sequence[Image], job: JobAnswer) -> None:
         """Read, compute and add some images; those that are there with the same bytes are only read."""
         known = self._service.references.reader.find(image.id for image in images)
-        read: list[tuple[str, bytes, str]] = []
+        read: list[tuple[Image, bytes, str]] = []
         for image in images:
             try:
                 check_name(image.id)
@@ -174,14 +174,15 @@ class Jobs:
             if image.id in known and known[image.id].sha256 == sha256:
                 job.unchanged += 1
             else:
-                read.append((image.id, data, sha256))
+                read.append((image, data, sha256))
         results = self._service.compute_now([self._service.as_reference(data) for _, data, _ in read])
         newcomers = []
-        for (name, data, sha256), one in zip(read, results, strict=True):
+        for (image, data, sha256), one in zip(read, results, strict=True):
             if one.row is None:
-                _fail(job, name, one.reason or "")
+                _fail(job, image.id, one.reason or "")
             else:
-                newcomers.append(Newcomer(name, sha256, len(data), one.row, None, one.looks()))
+                metadata = _metadata(image, job)
+                newcomers.append(Newcomer(image.id, sha256, len(data), one.row, metadata, one.looks()))
         add = partial(self._service.references.add, newcomers, job.who, replace=job.replace)
         for outcome in self._service.write_now(add):
             if outcome.status == "error":
@@ -215,7 +216,21 @@ def _is_within(path: Path, allowed: Sequence[Path]) -> bool:
     return any(path.is_relative_to(folder.resolve()) for folder in allowed)
 
 
+def _metadata(image: Image, job: JobAnswer) -> dict[str, Any] | None:
+    """What the source has beside an image; where it cannot be read, the image is added without."""
+    try:
+        return image.metadata()
+    except OSError as error:
+        job.without_metadata += 1
+        _list(job, image.id, f"no metadata: {error.strerror or error}")
+        return None
+
+
 def _fail(job: JobAnswer, name: str, reason: str) -> None:
     job.failed += 1
+    _list(job, name, reason)
+
+
+def _list(job: JobAnswer, name: str, reason: str) -> None:
     if len(job.failures) < LISTED_FAILURES:
         job.failures.append({"id": name, "reason": reason})

@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..alike import note_decoders
 from ..collection import Blob, Collection, Reference, check_id
+from ..decoded_by import CPU
 from ..errors import CollectionError
 from ..search import Index
 
@@ -60,6 +62,7 @@ class LiveReferences:
         self.last_change = 0.0
         self.observe: Callable[[Change, Sequence[str]], object] = lambda change, ids: None
         """Told of every change that was made, before the next one can be."""
+        self._noted = False
         self._changing = Lock()
 
     def load(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
@@ -152,6 +155,9 @@ class LiveReferences:
     def _write(self, new: list[Newcomer], known: Mapping[str, Reference], who: str) -> None:
         if not new:
             return
+        if not self._noted:
+            note_decoders(self.collection, [CPU])
+            self._noted = True
         ids = [one.id for one in new]
         rows = np.stack([one.row for one in new])
         metadata = [one.metadata if one.metadata is not None else _metadata(known.get(one.id)) for one in new]

@@ -3,7 +3,7 @@
 from .comparable import check_comparable
 from .convert import Converted, convert_descriptors
 from .descriptors import DescriptorFile, open_descriptors, read_attributes, refuse_views, write_descriptors
-from .journal import Journal, Slice
+from .journal import Journal, Slice, begun_as
 from .memory import DescriptorArray, Descriptors, in_memory
 from .merge import Merged, merge_descriptors
 from .parts import Origin, Shard, merge_parts, read_shard
@@ -19,6 +19,7 @@ __all__ = [
     "Origin",
     "Shard",
     "Slice",
+    "begun_as",
     "check_comparable",
     "check_submission",
     "convert_descriptors",

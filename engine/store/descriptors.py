@@ -16,9 +16,12 @@ from .reading import Rows, check_written, find_dataset, open_hdf5, read_attribut
 _TEXT = h5py.string_dtype("utf-8")
 _BYTES = h5py.vlen_dtype(np.uint8)
 _REASONS = np.dtype([("id", _TEXT), ("reason", _TEXT)])
+_HOLDERS = np.dtype([("file", _TEXT), ("hash", _TEXT)])
 _SLICE_ROWS = 1 << 15
 VIEWS = "views"
 """The dataset [N] of the rows' labels."""
+HOLDERS = "holders"
+"""The dataset of a part's files that hold images of other parts, too, with their hashes."""
 BlobParts = tuple[int, Iterable[Sequence[bytes]]]
 """The version of the form that the bytes have, and consecutive parts of them; none where there is nothing."""
 
@@ -32,12 +35,13 @@ def write_descriptors(
     damaged: Sequence[tuple[str, str]] = (),
     columns: Mapping[str, Sequence[str] | NDArray[np.int64]] | None = None,
     blobs: Mapping[str, BlobParts] | None = None,
+    holders: Mapping[str, str] | None = None,
 ) -> None:
     """Write a descriptor file whole or not at all.
 
     parts: consecutive (ids, rows [n, D]); shape: (N, D) of all of them together. failed: (id, reason) of images without a row;
     damaged: of those that are not what they were, with a row or without. columns: more datasets [N], text or int64. blobs:
-    datasets [N] of bytes.
+    datasets [N] of bytes. holders: of a part of a source, the hashes of the files that hold its images and others.
     Raises: StoreError.
     """
     with new_hdf5(path) as file:
@@ -50,6 +54,8 @@ def write_descriptors(
             start += len(rows)
         file.create_dataset("failed", data=np.array(failed, _REASONS))
         file.create_dataset("damaged", data=np.array(list(damaged), _REASONS))
+        if holders:
+            file.create_dataset(HOLDERS, data=np.array(list(holders.items()), _HOLDERS))
         for name, values in (columns or {}).items():
             kind = np.int64 if isinstance(values, np.ndarray) else _TEXT
             file.create_dataset(name, (shape[0],), kind, data=values)
@@ -115,13 +121,17 @@ class DescriptorFile:
 
     def failed(self) -> list[tuple[str, str]]:
         """(id, reason) of every image that has no row."""
-        return self._reasons("failed")
+        return self._pairs("failed")
 
     def damaged(self) -> list[tuple[str, str]]:
         """(id, reason) of every image that is not what it was; those that were left out are among ``failed`` too."""
-        return self._reasons("damaged")
+        return self._pairs("damaged")
 
-    def _reasons(self, name: str) -> list[tuple[str, str]]:
+    def holders(self) -> list[tuple[str, str]]:
+        """(name, hash) of every file that holds some of a part's images."""
+        return self._pairs(HOLDERS)
+
+    def _pairs(self, name: str) -> list[tuple[str, str]]:
         dataset = find_dataset(self._file, name, self.path)
         if dataset is None:
             return []

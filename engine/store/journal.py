@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,6 +161,19 @@ class Journal:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be written: {reason(error)}") from error
+
+
+def begun_as(output: Path) -> dict[str, Any]:
+    """The identity of the unfinished run to this file; empty where there is none, or it cannot be read."""
+    try:
+        path = output.with_name(output.name + ".partial")
+        if path.is_file():  # a pipe would be waited for
+            with path.open("rb") as file:
+                identity = json.loads(_read_line(file).removeprefix(_MARK))
+            return identity if isinstance(identity, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        pass
+    return {}
 
 
 def _open_locked(path: Path, output: Path) -> BinaryIO:

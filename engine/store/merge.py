@@ -1,5 +1,6 @@
 """Several descriptor files made one, as if their images had been one source: what machines have shared is put together."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import file_path
+from ..decoded_by import decoder_attribute, decoders_of, mixed
 from ..errors import ComparisonError, StoreError
 from ..outputs import DESCRIPTORS, check_output
 from .comparable import KEPT
-from .descriptors import VIEWS, DescriptorFile, open_descriptors, write_descriptors
+from .descriptors import HOLDERS, VIEWS, DescriptorFile, open_descriptors, write_descriptors
+
+log = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
 _MEANING = (*KEPT, "precision", VIEWS)
@@ -23,7 +27,7 @@ _MEANING = (*KEPT, "precision", VIEWS)
 SHARD = "shard"
 """The attribute of a part of a source: its place among them (see ``parts.py``); a merged file has none."""
 _OWN = {"run", SHARD}
-_DATASETS = {"descriptors", "ids", "failed", "damaged", VIEWS}
+_DATASETS = {"descriptors", "ids", "failed", "damaged", VIEWS, HOLDERS}
 _ROWS = 1 << 15
 
 
@@ -95,10 +99,15 @@ def _shared_attributes(files: Sequence[DescriptorFile]) -> dict[str, str]:
                 raise ComparisonError(f"different {name}: {first.path} {values[0]}, {file.path} {values[1]}")
         if (file.views is None) != (first.views is None) and file.ids and first.ids:
             raise ComparisonError(f"{first.path} and {file.path}: only one of them holds views")
+    _check_holders(files)
     known = [{name: value for name, value in file.attributes.items() if name not in _OWN} for file in files]
-    return {
+    decoders = {name for file in files for name in decoders_of(file.attributes)}
+    if said := mixed(decoders):
+        log.warning("%s and others: %s", first.path, said)
+    shared = {
         name: str(value) for name, value in known[0].items() if all(str(one.get(name)) == str(value) for one in known)
     }
+    return shared | decoder_attribute(decoders)
 
 
 def _check_images(files: Sequence[DescriptorFile]) -> None:
@@ -114,6 +123,18 @@ def _check_images(files: Sequence[DescriptorFile]) -> None:
             if name in seen:
                 raise StoreError(f"{file.path}: the id {name!r} is in {seen[name].path} too")
             seen[name] = file
+
+
+def _check_holders(files: Sequence[DescriptorFile]) -> None:
+    """Raises: ComparisonError for parts between which a file of their source became another."""
+    seen: dict[str, tuple[str, DescriptorFile]] = {}
+    for file in files:
+        for name, digest in file.holders():
+            before, other = seen.setdefault(name, (digest, file))
+            if before != digest:
+                raise ComparisonError(
+                    f"{name}: was another file when {other.path} was made than when {file.path} was; embed the older part again"
+                )
 
 
 def _parts(
