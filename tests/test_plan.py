@@ -125,7 +125,7 @@ def test_choices_by_their_rules() -> None:
     assert "Milvus DISKANN, by memory on 187 machines" in large[service]
     assert small["second look"] == "match --mode full" and "verify" in large["second look"]  # 7.2 GB, 72 TB
     assert small["how to cut the references"] == "one source in 2 shards"
-    assert large["how to cut the references"].startswith("524 sources of at most 19,088,743 images, 16,667 shards")
+    assert large["how to cut the references"].startswith("559 sources of at most 17,895,697 images, 16,667 shards")
     assert small["one file of descriptors, or many"] == "merge the parts into one"
     assert large["one file of descriptors, or many"].endswith("2,097,152 queries at a time")
 
