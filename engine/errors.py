@@ -19,6 +19,7 @@
     ├── MatchError                 evidence or a match model that cannot be read
     ├── ServiceError               the service cannot start as it was told to, or a request to it has failed
     ├── SignalError                a signal, or an index of signals, that cannot be used
+    ├── PlanError                  numbers, or rates, that no plan can be made of
     └── ScoreError                 pairs or ground truth that cannot be scored
 """
 
@@ -98,6 +99,10 @@ class ServiceError(CopytraceError):
 
 class SignalError(CopytraceError, ValueError):
     """A signal, or an index of signals, that cannot be used."""
+
+
+class PlanError(CopytraceError, ValueError):
+    """Numbers or rates that no plan can be made of."""
 
 
 class ScoreError(CopytraceError, ValueError):

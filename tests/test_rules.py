@@ -104,6 +104,8 @@ def test_engine_imports_follow_the_rules(path: Path) -> None:
                 "serve",
                 "client",
                 "signals",
+                "plan",
+                "bench",
                 "threatexchange",
             }, f"stage {parts[0]} looks back at {words[2]}"
 

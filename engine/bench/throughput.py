@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -30,12 +30,14 @@ class Throughput:
     """Images per second by stage, one value a round; "whole" is all of them together, from the source to a descriptor file.
 
     apart: whether networks compute beside the processors that decode (on a card), so that neither takes time from the other.
+    processor_seconds: of the whole, an image, one value a round: the time of all processors together.
     """
 
     rates: dict[str, list[float]]
     images: int
     apart: bool
     failed: list[BadImage]
+    processor_seconds: list[float] = field(default_factory=list)
 
     def rate(self, stage: str) -> float:
         """The median over the rounds."""
@@ -72,6 +74,7 @@ def measure_throughput(
     """
     images = source.cycled(count)
     rates: dict[str, list[float]] = {}
+    processor_seconds = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="copytrace-bench-")))
         stages = _Stages(engine, images, role, folder, stack)
@@ -80,8 +83,9 @@ def measure_throughput(
             if number:
                 for stage, rate in found.items():
                     rates.setdefault(stage, []).append(rate)
+                processor_seconds.append(stages.processor_seconds)
     apart = any(network.lanes for network in engine.embedder.networks)
-    return Throughput(rates, count, apart, stages.failed)
+    return Throughput(rates, count, apart, stages.failed, processor_seconds)
 
 
 class _Stages:
@@ -95,13 +99,16 @@ class _Stages:
         self._pictures = self._decoded()
         self._raw = np.tile(on_host(embedder.embed(self._pictures[:1])), (len(images), 1))
         self.failed: list[BadImage] = []
+        self.processor_seconds = 0.0
+        """Of the whole, an image, the last time."""
 
     def measure(self) -> dict[str, float]:
         """Images per second of every stage, once."""
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         summary = self._engine.embed_source(self._images, self._path, role=self._role)
         count = len(self._images)
         rates = {"whole": count / (time.perf_counter() - start)}
+        self.processor_seconds = (time.process_time() - used) / count
         self.failed = summary.failed
         self._path.unlink()
         for stage, task in (("read", self._read), ("decode", self._decode), ("model", self._embed)):

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import typer
@@ -168,6 +169,7 @@ def _throughput_dict(found: Throughput) -> dict[str, object]:
         "whole_of_ceiling": _spread(found.whole_of_ceiling),
         "slowest": found.slowest,
         "million_seconds": round(found.million_seconds, 1),
+        "processor_ms": _spread([1000 * seconds for seconds in found.processor_seconds]),
         "images": found.images,
         "failed": [asdict(one) for one in found.failed],
     }
@@ -183,7 +185,8 @@ def _throughput_text(found: Throughput, runtime: str, machine: dict[str, object]
         f"whole / ceiling {share['median']:.3f} ({share['least']:.3f} to {share['most']:.3f}); slowest stage: {found.slowest}; "
         f"1,000,000 images: {found.million_seconds / 60:.1f} minutes"
     )
-    lines.append(f"{found.images} images a round; computed by {runtime}; {machine_text(machine)}")
+    used = f"{1000 * median(found.processor_seconds):.2f} ms of processors each"
+    lines.append(f"{found.images} images a round, {used}; computed by {runtime}; {machine_text(machine)}")
     return "\n".join(lines)
 
 

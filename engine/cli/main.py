@@ -17,7 +17,22 @@ import typer
 from ..errors import CopytraceError, MissingExtraError
 from ..extras import extras_for, import_problem
 from ..store.atomic import reason
-from . import bench, client, collection, convert, dedup, demo, embed, match, merge, score, search, serve, submission
+from . import (
+    bench,
+    client,
+    collection,
+    convert,
+    dedup,
+    demo,
+    embed,
+    match,
+    merge,
+    plan,
+    score,
+    search,
+    serve,
+    submission,
+)
 from .console import Interrupted, errors, print_result, show_warnings
 from .plugins import add_verbs
 
@@ -38,6 +53,7 @@ for command in (
     dedup.dedup,
     convert.convert,
     merge.merge,
+    plan.plan,
     match.match,
     match.verify,
     serve.serve,
