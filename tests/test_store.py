@@ -1,6 +1,7 @@
 """Descriptor files, the journal, and submissions."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -26,6 +27,18 @@ def test_descriptor_files_come_back(tmp_path: Path) -> None:
         assert file.ids == ids and (file.descriptors[:] == rows_of(3)).all() and file.descriptors.dtype == np.float32
         assert file.failed() == [("bad", "why\n")] and file.attributes["role"] == "query"
     assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_how_rows_come_changes_no_byte(tmp_path: Path) -> None:
+    count = 70_000  # more than two slices; HDF5 lays ids of different lengths out as they are written
+    ids, rows = [f"{'x' * (i % 7)}{i}" for i in range(count)], np.arange(count, dtype=np.float32)[:, None]
+    for name, sizes in {"one": [count], "few": [40_000, 100, 29_900], "many": [999] * 71}.items():
+        ends = np.minimum(np.cumsum([0, *sizes]), count).tolist()
+        parts = [(ids[a:b], rows[a:b]) for a, b in pairwise(ends)]
+        write_descriptors(tmp_path / f"{name}.h5", parts, (count, 1), [], {"a": "text", "b": 1})
+    first = (tmp_path / "one.h5").read_bytes()
+    assert (tmp_path / "few.h5").read_bytes() == first
+    assert (tmp_path / "many.h5").read_bytes() == first
 
 
 def test_files_of_other_writers(tmp_path: Path) -> None:

@@ -79,15 +79,19 @@ def _write_blobs(dataset: h5py.Dataset, version: int, parts: Iterable[Sequence[b
 def _large_slices(
     parts: Iterable[tuple[list[str], NDArray[np.float32]]],
 ) -> Iterable[tuple[list[str], NDArray[np.float32]]]:
-    """Join small parts, so that HDF5 is called a few times with much."""
+    """Slices of exactly ``_SLICE_ROWS`` rows, and the rest: HDF5 is called a few times with much.
+
+    However the parts are cut: HDF5 lays text out slice by slice, and a run that was killed ends with the same bytes.
+    """
     names: list[str] = []
     rows: list[NDArray[np.float32]] = []
     for part_names, part_rows in parts:
         names += part_names
         rows.append(part_rows)
-        if len(names) >= _SLICE_ROWS:
-            yield names, np.concatenate(rows)
-            names, rows = [], []
+        while len(names) >= _SLICE_ROWS:
+            joined = rows[0] if len(rows) == 1 else np.concatenate(rows)
+            yield names[:_SLICE_ROWS], joined[:_SLICE_ROWS]
+            names, rows = names[_SLICE_ROWS:], [joined[_SLICE_ROWS:]]
     if names:
         yield names, np.concatenate(rows)
 
