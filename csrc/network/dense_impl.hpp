@@ -13,7 +13,7 @@ __attribute__((noinline)) void dense_tile(const Dense& d, const Panel& panel, co
   Ints sums[Rows][Vectors];
   COPYTRACE_UNROLL(4)
   for (int v = 0; v < Vectors; ++v) {
-    const Ints bias = load_ints(d.requantise.bias + panel.channel + v * kLanes);
+    const Ints bias = load_ints(d.requantise.bias + panel.place + v * kLanes);
     COPYTRACE_UNROLL(8)
     for (int r = 0; r < Rows; ++r) sums[r][v] = bias;
   }
@@ -30,12 +30,12 @@ __attribute__((noinline)) void dense_tile(const Dense& d, const Panel& panel, co
       for (int v = 0; v < Vectors; ++v) sums[r][v] = dot(sums[r][v], Ints{} + quad, w[v]);
     }
   }
+  Floats scales[Vectors];
   COPYTRACE_UNROLL(4)
-  for (int v = 0; v < Vectors; ++v) {
-    const std::size_t channel = panel.channel + v * kLanes;
-    const Floats scale = load_floats(d.requantise.scales + channel);
-    COPYTRACE_UNROLL(8)
-    for (int r = 0; r < Rows; ++r) store_requantised(out + r * d.out_stride + channel, sums[r][v], scale, limits);
+  for (int v = 0; v < Vectors; ++v) scales[v] = load_floats(d.requantise.scales + panel.place + v * kLanes);
+  COPYTRACE_UNROLL(8)
+  for (int r = 0; r < Rows; ++r) {
+    store_requantised<Vectors>(out + r * d.out_stride + panel.place, sums[r], scales, limits);
   }
 }
 
@@ -46,8 +46,10 @@ void dense_panels(const Dense& d, const Limits& limits, const std::uint8_t* in, 
       dense_tile<Rows, 1>(d, *panel, limits, in, out);
     } else if (panel->vectors == 2) {
       dense_tile<Rows, 2>(d, *panel, limits, in, out);
-    } else if constexpr (kVectors > 2) {
+    } else if (panel->vectors == 3) {
       dense_tile<Rows, 3>(d, *panel, limits, in, out);
+    } else {
+      dense_tile<Rows, kGroup>(d, *panel, limits, in, out);
     }
   }
 }

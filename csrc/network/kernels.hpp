@@ -13,17 +13,28 @@ namespace copytrace::network {
 inline constexpr std::size_t kBlock = 16;
 inline std::size_t whole_blocks(std::size_t count) { return (count + kBlock - 1) / kBlock * kBlock; }
 
-// From whole sums to bytes: round(sum * scale[channel]) + zero, halves to the even one, clamped to 0..255 before.
-// Channels are whole blocks.
+// The channels' order in a layer's constants, by places. Channels are taken four vectors at a time: lane l of vector v
+// of such a group is its channel 16 (l / 4) + 4 v + l % 4, as bytes unpack into four vectors and pack from them. Those
+// left are taken vector by vector, as they are.
+inline constexpr std::size_t kGroup = 4;
+inline std::size_t channel_at(std::size_t place, std::size_t lanes, std::size_t channels) {
+  const std::size_t group = kGroup * lanes, first = place / group * group;
+  if (first + group > channels) return place;
+  const std::size_t vector = (place - first) / lanes, lane = place % lanes;
+  return first + 16 * (lane / 4) + 4 * vector + lane % 4;
+}
+
+// From whole sums to bytes: round(sum * scale) + zero, halves to the even one, clamped to 0..255. Constants of each
+// place; channels are whole blocks.
 struct Requantise {
   const std::int32_t* bias;  // where a sum starts
   const float* scales;
   std::uint8_t zero;
 };
 
-// Channels of a dense layer that are computed together: `vectors` vectors of them.
+// Places of a dense layer that are computed together: a group, or `vectors` of the vectors left.
 struct Panel {
-  std::size_t channel, vectors;
+  std::size_t place, vectors;
   const std::int8_t* weights;  // [quads, vectors, lanes of a vector, 4]
 };
 
@@ -47,11 +58,9 @@ struct Depthwise {
   std::size_t kernel, step;    // kernel 3 or 5, step 1 or 2
   std::size_t top, left;       // rows and columns of padding
   std::uint8_t zero;           // what padding holds
-  const std::int8_t* weights;  // [stride / lanes, kernel / 4 rounded up, kernel, lanes, 4]: a column's taps are a quad
+  const std::int8_t* weights;  // [stride / lanes, kernel / 4 rounded up, kernel, lanes, 4], by places: a column's taps
+                               // are a quad
   Requantise requantise;
-  // Bytes that a kernel needs, at an address that is a multiple of 64.
-  std::size_t padded_width() const { return (out_width - 1) * step + kernel; }
-  std::size_t scratch() const { return (kernel + 3) / 4 * padded_width() * kBlock * 4; }
 };
 
 // Of two maps alike: byte a and byte b give round(fused(a, scale_a, fused(b, scale_b, offset))), clamped to 0..255.
@@ -69,10 +78,9 @@ struct Pool {
 
 struct Kernels {
   const char* name;
-  std::size_t lanes;    // channels in a vector
-  std::size_t vectors;  // most of them in a panel
+  std::size_t lanes;  // channels in a vector
   void (*dense)(const Dense&, const std::uint8_t* in, std::uint8_t* out);
-  void (*depthwise)(const Depthwise&, const std::uint8_t* in, std::uint8_t* out, std::uint8_t* scratch);
+  void (*depthwise)(const Depthwise&, const std::uint8_t* in, std::uint8_t* out);
   void (*sum)(const Sum&, const std::uint8_t* a, const std::uint8_t* b, std::uint8_t* out);
   void (*pool)(const Pool&, const std::uint8_t* in, float* out);
 };

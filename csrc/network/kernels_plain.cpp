@@ -3,7 +3,7 @@
 namespace copytrace::network {
 namespace {
 
-constexpr std::size_t kLanes = 4, kVectors = 2;
+constexpr std::size_t kLanes = 4;
 constexpr int kRows = 2;
 typedef std::int32_t Ints __attribute__((vector_size(kLanes * 4)));
 typedef float Floats __attribute__((vector_size(kLanes * 4)));
@@ -32,6 +32,22 @@ inline Ints dot(Ints sum, Ints bytes, Ints weights) {
 inline Floats clamped(Floats value, Floats low, Floats high) {
   value = value > low ? value : low;
   return value < high ? value : high;
+}
+
+template <int Rows>
+inline void unpack_group(const std::uint8_t* const* rows, Ints* quads) {
+  for (std::size_t v = 0; v < 4; ++v) {
+    quads[v] = Ints{};
+    for (int r = 0; r < Rows; ++r) quads[v] |= load_bytes(rows[r] + v * kLanes) << (8 * r);
+  }
+}
+
+inline void pack_group(std::uint8_t* out, const Floats* values, Floats high, Ints zero) {
+  const Floats low = __builtin_convertvector(-zero, Floats);
+  for (std::size_t v = 0; v < 4; ++v) {
+    const Floats shifted = clamped(values[v], low, high) + 12582912.0f;  // whole, halves to the even one
+    store_bytes(out + v * kLanes, reinterpret_cast<Ints>(shifted) + zero);
+  }
 }
 
 inline Floats fused(Floats a, Floats b, Floats c) {

@@ -32,14 +32,14 @@ void check_size(std::size_t height, std::size_t width, std::size_t channels) {
 // Sums start at the bias less what the zero point adds: sum (x - zero) * w = sum x * w - zero * sum w. Modulo 2^32, as
 // all sums: channels that are never positive have biases at the very end of the range.
 void fold_zero(const Weights& weights, std::size_t taps, std::size_t first, std::size_t between, std::size_t output,
-               Aligned<std::int32_t>& bias, Aligned<float>& scales) {
+               std::size_t place, Aligned<std::int32_t>& bias, Aligned<float>& scales) {
   std::uint32_t start = static_cast<std::uint32_t>(weights.bias[output]);
   for (std::size_t i = 0; i < taps; ++i) {
     start -= static_cast<std::uint32_t>(weights.zero_in * weights.values[first + i * between]);
   }
-  bias[output] = static_cast<std::int32_t>(start);
-  scales[output] = weights.scales[output];
-  check(std::isfinite(scales[output]) && scales[output] >= 0, "scales must be finite and not negative");
+  bias[place] = static_cast<std::int32_t>(start);
+  scales[place] = weights.scales[output];
+  check(std::isfinite(scales[place]) && scales[place] >= 0, "scales must be finite and not negative");
 }
 
 }  // namespace
@@ -69,7 +69,10 @@ DenseLayer::DenseLayer(const Kernels& kernels, const Map& in, const Weights& wei
   bias_.resize(task_.out_stride);
   scales_.resize(task_.out_stride);
   const std::size_t taps = weights.height * weights.width * weights.inputs;
-  for (std::size_t o = 0; o < weights.outputs; ++o) fold_zero(weights, taps, o * taps, 1, o, bias_, scales_);
+  for (std::size_t place = 0; place < task_.out_stride; ++place) {
+    const std::size_t o = channel_at(place, kernels.lanes, task_.out_stride);
+    if (o < weights.outputs) fold_zero(weights, taps, o * taps, 1, o, place, bias_, scales_);
+  }
   task_.requantise = {bias_.data(), scales_.data(), weights.zero_out};
   pack(kernels, weights);
 }
@@ -87,20 +90,18 @@ void DenseLayer::pack(const Kernels& kernels, const Weights& weights) {
   }
   task_.quads = offsets_.size();
   task_.offsets = offsets_.data();
-  const std::size_t lanes = kernels.lanes, vectors = task_.out_stride / lanes;
-  const std::size_t count = (vectors + kernels.vectors - 1) / kernels.vectors;
+  const std::size_t lanes = kernels.lanes;
   weights_.assign(task_.quads * 4 * task_.out_stride, 0);
-  for (std::size_t panel = 0; panel < count; ++panel) {
-    const std::size_t begin = vectors * panel / count, end = vectors * (panel + 1) / count,
-                      width = (end - begin) * lanes;
-    std::int8_t* packed = weights_.data() + task_.quads * 4 * begin * lanes;
-    panels_.push_back({begin * lanes, end - begin, packed});
-    for (std::size_t o = begin * lanes; o < std::min(end * lanes, weights.outputs); ++o) {
-      for (std::size_t run = 0; run < runs; ++run) {
-        for (std::size_t i = 0; i < length; ++i) {
-          const std::size_t quad = run * quads + i / 4, lane = o - begin * lanes;
-          packed[(quad * width + lane) * 4 + i % 4] = weights.values[(o * runs + run) * length + i];
-        }
+  for (std::size_t begin = 0, end; begin < task_.out_stride; begin = end) {
+    const std::size_t vectors = std::min((task_.out_stride - begin) / lanes, kGroup), width = vectors * lanes;
+    std::int8_t* packed = weights_.data() + task_.quads * 4 * begin;
+    panels_.push_back({begin, vectors, packed});
+    end = begin + width;
+    for (std::size_t place = begin; place < end; ++place) {
+      const std::size_t o = channel_at(place, lanes, task_.out_stride);
+      for (std::size_t i = 0; o < weights.outputs && i < runs * length; ++i) {
+        const std::size_t quad = i / length * quads + i % length / 4;
+        packed[(quad * width + place - begin) * 4 + i % length % 4] = weights.values[o * runs * length + i];
       }
     }
   }
@@ -142,14 +143,14 @@ DepthwiseLayer::DepthwiseLayer(const Kernels& kernels, const Map& in, const Weig
   bias_.resize(in.stride);
   scales_.resize(in.stride);
   weights_.assign(in.stride * groups * k * 4, 0);
-  for (std::size_t channel = 0; channel < in.channels; ++channel) {
-    fold_zero(weights, taps, channel, in.channels, channel, bias_, scales_);
-    for (std::size_t row = 0; row < k; ++row) {
-      for (std::size_t column = 0; column < k; ++column) {
-        const std::size_t quad = (channel / lanes * groups + row / 4) * k + column;
-        weights_[(quad * lanes + channel % lanes) * 4 + row % 4] =
-            weights.values[(row * k + column) * in.channels + channel];
-      }
+  for (std::size_t place = 0; place < in.stride; ++place) {
+    const std::size_t channel = channel_at(place, lanes, in.stride);
+    if (channel >= in.channels) continue;
+    fold_zero(weights, taps, channel, in.channels, channel, place, bias_, scales_);
+    for (std::size_t tap = 0; tap < taps; ++tap) {
+      const std::size_t row = tap / k, column = tap % k;
+      const std::size_t quad = (place / lanes * groups + row / 4) * k + column;
+      weights_[(quad * lanes + place % lanes) * 4 + row % 4] = weights.values[tap * in.channels + channel];
     }
   }
   task_.weights = weights_.data();

@@ -67,9 +67,8 @@ class DepthwiseLayer {
   DepthwiseLayer& operator=(DepthwiseLayer&&) = default;
 
   const Map& out() const { return out_; }
-  std::size_t scratch_bytes() const { return task_.scratch(); }
-  void run(const Kernels& kernels, const std::uint8_t* in, std::uint8_t* out, std::uint8_t* scratch) const {
-    kernels.depthwise(task_, in, out, scratch);
+  void run(const Kernels& kernels, const std::uint8_t* in, std::uint8_t* out) const {
+    kernels.depthwise(task_, in, out);
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 
 namespace copytrace::network {
@@ -51,7 +52,6 @@ std::size_t Network::convolution(std::size_t in, const Weights& weights, const W
 
 std::size_t Network::depthwise(std::size_t in, const Weights& weights, const Window& window) {
   DepthwiseLayer layer(kernels_, map(in), weights, window);
-  scratch_bytes_ = std::max(scratch_bytes_, layer.scratch_bytes());
   const Map out = layer.out();
   return append({std::move(layer), in, in, 0}, out);
 }
@@ -135,8 +135,11 @@ class Network::Borrowed {
   Borrowed(const Borrowed&) = delete;
   Borrowed& operator=(const Borrowed&) = delete;
   ~Borrowed() {
-    const std::lock_guard<std::mutex> lock(network_.mutex_);
-    network_.free_.push_back(std::move(own_));
+    try {
+      const std::lock_guard<std::mutex> lock(network_.mutex_);
+      network_.free_.push_back(std::move(own_));
+    } catch (const std::bad_alloc&) {  // then the next one makes its own
+    }
   }
   Workspace& operator*() const { return *own_; }
 
@@ -151,7 +154,7 @@ void Network::run_layer(const Layer& layer, const std::uint8_t* pixels, Workspac
   if (const auto* dense = std::get_if<DenseLayer>(&layer.of)) {
     dense->run(kernels_, a, at(layer.out), workspace.scratch.data());
   } else if (const auto* depthwise = std::get_if<DepthwiseLayer>(&layer.of)) {
-    depthwise->run(kernels_, a, at(layer.out), workspace.scratch.data());
+    depthwise->run(kernels_, a, at(layer.out));
   } else if (const auto* sum = std::get_if<SumLayer>(&layer.of)) {
     kernels_.sum(sum->task, a, at(layer.b), at(layer.out));
   } else if (features != nullptr) {
@@ -161,15 +164,19 @@ void Network::run_layer(const Layer& layer, const std::uint8_t* pixels, Workspac
 }
 
 void Network::run(const std::uint8_t* pixels, std::size_t images, float* rows) const {
+  constexpr std::size_t kTogether = 16;  // in the head, whose weights do not stay in the caches
   check(dense_.has_value(), "the network has no head yet");
   const Borrowed borrowed(*this);
   Workspace& workspace = *borrowed;
-  workspace.features.resize(images * features_);
-  for (std::size_t i = 0; i < images; ++i) {
-    const std::uint8_t* picture = pixels + i * maps_[0].bytes();
-    for (const Layer& layer : layers_) run_layer(layer, picture, workspace, workspace.features.data() + i * features_);
+  workspace.features.resize(kTogether * features_);
+  for (std::size_t begin = 0; begin < images; begin += kTogether) {
+    const std::size_t count = std::min(images - begin, kTogether);
+    for (std::size_t i = 0; i < count; ++i, pixels += maps_[0].bytes()) {
+      float* features = workspace.features.data() + i * features_;
+      for (const Layer& layer : layers_) run_layer(layer, pixels, workspace, features);
+    }
+    run_head(workspace.features.data(), count, rows + begin * dimension());
   }
-  run_head(workspace.features.data(), images, rows);
 }
 
 void Network::values(const std::uint8_t* pixels, std::size_t number, std::uint8_t* values) const {
