@@ -64,6 +64,7 @@ setup(
         # Nothing fused here: the geometry gives the same bits as its numpy definition, on every processor.
         extension("copytrace.engine._match", "csrc/match", "-ffp-contract=off"),
         extension("copytrace.engine._pixels", "csrc/pixels", "-ffp-contract=off"),  # for the bits of OpenCV
+        extension("copytrace.engine._network", "csrc/network", "-ffp-contract=off"),  # for those of ONNX Runtime
         extension("copytrace.train._kernels", "csrc/training"),
     ],
     cmdclass={"build_ext": BuildForCompiler},

@@ -33,9 +33,10 @@ class Engine:
     threads: for networks, and for decoding unless ``decoders`` says how many decode (default: all processors). batch: images a
     network takes at a time. backend: "native", "numpy" or "cuda", who projects and normalises, "auto" for whom the networks'
     device suits. device: "auto" is a graphics card where one can be used, else the CPU. runtime: "onnxruntime", "tensorrt" (on
-    a card), or "auto" for the faster one; :attr:`runtime` says what it came to. TensorRT builds engines when a bundle is first
-    used, and ``building`` is told which and how far, 0 to 1. decoder: who decodes plain JPEGs, "cpu", "dali", "nvimgcodec", or
-    "auto" for DALI where the networks are on a card and the CPU elsewhere; their pixels differ by fractions of a grey level.
+    a card), "native" (on the CPU), or "auto" for the fastest; :attr:`runtime` says what it came to. TensorRT builds engines
+    when a bundle is first used, and ``building`` is told which and how far, 0 to 1. decoder: who decodes plain JPEGs, "cpu",
+    "dali", "nvimgcodec", or "auto" for DALI where the networks are on a card and the CPU elsewhere; their pixels differ by
+    fractions of a grey level.
     Safe to use from several threads; its copy in another process (it pickles) opens the bundle anew.
     Raises: BundleError, MissingExtraError; DeviceError for a device or a runtime that was named and cannot be used; ValueError
     or TypeError for arguments that are none of these.

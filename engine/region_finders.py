@@ -77,7 +77,9 @@ def region_finder(name: FinderName | None, bundle: Bundle, precision: Precision)
 def _trained_finder(bundle: Bundle, precision: Precision) -> TrainedFinder:
     file = bundle.detector(precision)
     assert file is not None
-    network = open_network(file, "cpu", batch=1)  # one picture at a time, on the thread that looks at it
+    network = open_network(
+        file, "cpu", runtime="onnxruntime", batch=1
+    )  # one picture at a time, on the thread that looks at it
     try:
         grid_of(network.dimension)
     except ValueError as error:

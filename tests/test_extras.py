@@ -46,11 +46,11 @@ def outcomes(error: str, *commands: str) -> list[tuple[str, str]]:
 def test_every_verb_that_needs_an_extra_names_it_in_one_line(error: str, why: str, tmp_path: Path) -> None:
     queries, bundle = PHOTOS / "queries", ROOT / "engine" / "bundles" / "default"
     needed = {
-        f"demo|-o|{tmp_path}/demo": "cpu",
-        f"embed|{queries}|-o|{tmp_path}/f.h5": "cpu",
-        f"match|{queries}|{queries}|-o|{tmp_path}/m.csv": "cpu",
-        f"dedup|{queries}|-o|{tmp_path}/g.csv": "cpu",
-        f"collection|add|{tmp_path}/refs.ct|{queries}": "cpu",
+        f"embed|{queries}|-o|{tmp_path}/f.h5|--runtime|onnxruntime": "cpu",  # the native core needs no extra
+        f"embed|{queries}|-o|{tmp_path}/f.h5|--precision|float32": "cpu",
+        f"match|{queries}|{queries}|-o|{tmp_path}/m.csv|--runtime|onnxruntime": "cpu",
+        f"dedup|{queries}|-o|{tmp_path}/g.csv|--runtime|onnxruntime": "cpu",
+        f"collection|add|{tmp_path}/refs.ct|{queries}|--runtime|onnxruntime": "cpu",
         f"serve|{tmp_path}/refs.ct|--no-auth": "serve",
         f"client|match|{queries}": "serve",
         f"train|{queries}|-o|{tmp_path}/run": "train",

@@ -89,7 +89,7 @@ def test_int8_stays_on_the_cpu_where_no_card_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setattr("copytrace.engine.infer.open.open_on_card", lambda *given: asked.append(given[0].precision))
     int8, float32 = (Bundle().networks(precision)[0] for precision in ("int8", "float32"))
     network = open_network(int8)
-    assert isinstance(network, OrtNetwork) and network.runtime.endswith(f" on the CPU ({made_for_the_cpu(int8)})")
+    assert network.lanes == 0 and network.runtime.endswith(f" on the CPU ({made_for_the_cpu(int8)})")
     open_network(float32)
     open_network(int8, "cuda")
     open_network(int8, runtime="tensorrt")

@@ -21,7 +21,7 @@ from PIL import Image
 from copytrace.engine import BadImageError, Bundle, BundleError, DamagedImageWarning, Engine
 from copytrace.engine.bundle_embedder import BundleEmbedder
 from copytrace.engine.embedder import Decoded, Views
-from copytrace.engine.infer import OrtNetwork, open_network
+from copytrace.engine.infer import OrtNetwork, Runtime, open_network
 from copytrace.engine.infer import ort as ort_module
 from copytrace.engine.parallel import Threads, map_ordered
 from copytrace.engine.pipeline import Pipeline
@@ -44,15 +44,17 @@ def pictures() -> NDArray[np.uint8]:
     return np.stack([decode(path.read_bytes(), size) for path in IMAGES])
 
 
-@pytest.mark.parametrize("precision", ["int8", "float32"])
+@pytest.mark.parametrize(("precision", "runtime"), [("int8", "native"), ("int8", "onnxruntime"), ("float32", "auto")])
 @pytest.mark.parametrize("place", range(len(Bundle().networks("int8"))))
-def test_rows_are_the_same_to_the_last_bit_for_every_number_computed_together(place: int, precision: str) -> None:
+def test_rows_are_the_same_to_the_last_bit_for_every_number_computed_together(
+    place: int, precision: str, runtime: Runtime
+) -> None:
     file = Bundle().networks(precision)[place]
     pictures = np.stack([decode(path.read_bytes(), file.input_size) for path in IMAGES])
-    alone = open_network(file, batch=1)
+    alone = open_network(file, runtime=runtime, batch=1)
     expected = np.concatenate([alone(picture[None]) for picture in pictures])
     for batch in (1, 2, 3, 4, 8, 16, 33):
-        network = open_network(file, batch=batch)
+        network = open_network(file, runtime=runtime, batch=batch)
         for count in (1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33):
             rows = network(pictures[:count])
             assert rows.tobytes() == expected[:count].tobytes(), (batch, count)
@@ -60,7 +62,7 @@ def test_rows_are_the_same_to_the_last_bit_for_every_number_computed_together(pl
 
 def test_a_network_whose_rows_depend_on_their_number_computes_them_one_by_one(pictures: NDArray[np.uint8]) -> None:
     """As one of other kernels would be: every row changes by the number of rows."""
-    network = open_network(Bundle().networks("int8")[0], batch=8)
+    network = open_network(Bundle().networks("int8")[0], runtime="onnxruntime", batch=8)
     assert isinstance(network, OrtNetwork)
     session, calls = network._session, []
 
@@ -79,7 +81,7 @@ def test_a_network_whose_rows_depend_on_their_number_computes_them_one_by_one(pi
 
 
 def test_no_more_are_computed_together_than_there_are(pictures: NDArray[np.uint8]) -> None:
-    network = open_network(Bundle().networks("int8")[0], batch=100)
+    network = open_network(Bundle().networks("int8")[0], runtime="onnxruntime", batch=100)
     assert isinstance(network, OrtNetwork)
     for count in (1, 2, 4, 33):
         network(pictures[:count])  # tries them out

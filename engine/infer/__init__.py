@@ -1,6 +1,7 @@
 """Pixels to raw embeddings, behind one small protocol."""
 
 from .batched import BatchedNetwork
+from .native import NativeNetwork
 from .network import Network, NetworkOnCard, Pixels
 from .on_card import Building, Runtime
 from .open import Device, open_network
@@ -10,6 +11,7 @@ __all__ = [
     "BatchedNetwork",
     "Building",
     "Device",
+    "NativeNetwork",
     "Network",
     "NetworkOnCard",
     "OrtNetwork",

@@ -17,7 +17,8 @@ from .trt.build import Built, build_engine
 
 log = logging.getLogger(__name__)
 
-Runtime = Literal["auto", "onnxruntime", "tensorrt"]
+Runtime = Literal["auto", "onnxruntime", "tensorrt", "native"]
+"""TensorRT is for cards, the native core for the CPU, ONNX Runtime for both."""
 Building = Callable[[str, float], None]
 """Told what is being built, and how much of it is done, from 0 to 1."""
 

@@ -20,13 +20,16 @@ class OrtNetwork:
     ``threads`` more than 1 where one call at a time has to be quick. Pictures are computed by 1, 2, 4, ... up to 16 together,
     never more than ``batch``. A row is, to the last bit, that of its picture alone: before that many are first computed
     together it is tried on noise, and where a row differs, as kernels may be chosen by size, they are computed one by one.
-    why: the reason for the CPU, where a card would have been taken.
+    why: the reason for the CPU, where a card would have been taken; not_native: that for ONNX Runtime, where the native core
+    would have been.
     Raises: BundleError for a file that is not such a network; MissingExtraError.
     """
 
     lanes = 0
 
-    def __init__(self, path: Path, *, batch: int, threads: int = 1, why: str | None = None) -> None:
+    def __init__(
+        self, path: Path, *, batch: int, threads: int = 1, why: str | None = None, not_native: str | None = None
+    ) -> None:
         ort = optional_module("onnxruntime", "cpu", "gpu")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -38,7 +41,8 @@ class OrtNetwork:
         except Exception as error:  # onnxruntime's errors share no public base class
             raise BundleError(f"{path} is not a network this ONNX Runtime can load: {one_line(error)}") from error
         self.path = path
-        self.runtime = f"ONNX Runtime {ort.__version__} on the CPU{f' ({why})' if why else ''}"
+        reason = f" ({not_native})" if not_native else ""
+        self.runtime = f"ONNX Runtime {ort.__version__}{reason} on the CPU{f' ({why})' if why else ''}"
         self.signature = of_session(self._session, path)
         self.input_size, self.dimension = self.signature.size, self.signature.dimension
         self.batch = batch

@@ -28,7 +28,7 @@ class Settings(BaseModel):
     bundle: Path = Field(DEFAULT_BUNDLE, description="Folder with networks, projection and bank.")
     precision: Precision | None = Field(None, description="Which of its networks (default: the collection's, or int8).")
     device: Device = Field("auto", description="Where to compute: a graphics card (cuda), or the CPU.")
-    runtime: Runtime = Field("auto", description="What computes on a graphics card; auto: the faster one.")
+    runtime: Runtime = Field("auto", description="What computes; auto: the fastest one.")
     threads: int | None = Field(None, ge=1, le=1024, description="Default: all processors.")
     queue_images: int = Field(256, ge=1, description="Images that may wait; more are answered 503.")
     batch_images: int = Field(32, ge=1, description="Images computed together at most.")
