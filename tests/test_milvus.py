@@ -216,18 +216,14 @@ def test_references_with_crops(tmp_path: Path) -> None:
 
 def test_recall_of_a_small_set_is_nearly_whole(tmp_path: Path) -> None:
     rows = descriptors(3000, 64)
-    with collection_of(tmp_path / "refs.ct", rows) as collection:
-        search, state = searching(lite(tmp_path), collection)
+    with (
+        collection_of(tmp_path / "refs.ct", rows) as collection,
+        searching(lite(tmp_path), collection) as (search, _, state),
+    ):
         assert state.recall_at_10 is not None and state.recall_at_10 >= 0.99
         queries = RecallSample(rows[::40], seed=3).queries
-        exact = set(
-            zip(
-                *(lambda p: (p.queries.tolist(), p.references))(in_memory(collection).nearest(queries, 10)), strict=True
-            )
-        )
-        found = search.nearest(queries, 10)
-        hits = len(exact & set(zip(found.queries.tolist(), found.references, strict=True)))
-        assert hits / len(exact) >= 0.99
+        exact, found = (set(pairs(by.nearest(queries, 10))) for by in (in_memory(collection), search))
+        assert len(exact & found) / len(exact) >= 0.99
         assert f"recall@10 against exact search {state.recall_at_10:.4f}" in state.line()
 
 

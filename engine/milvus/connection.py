@@ -63,12 +63,12 @@ class Connection:
             raise
 
     def __call__(self, method: str, *arguments: Any, seconds: float = CALL_SECONDS, **named: Any) -> Any:
-        """What a method of pymilvus's client returns. Raises: MilvusError, also after ``seconds``."""
+        """What a method of pymilvus's client returns. Raises: MilvusError, from a server also after ``seconds``."""
         with self._reporting():
             if self._lite is None:
                 return getattr(self._client, method)(*arguments, timeout=seconds, **named)
             with self._lite.lock:
-                return getattr(self._client, method)(*arguments, timeout=seconds, **named)
+                return getattr(self._client, method)(*arguments, timeout=BULK_SECONDS, **named)
 
     @property
     def index_params(self) -> Any:
