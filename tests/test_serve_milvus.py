@@ -10,9 +10,12 @@ from lite import LiteServer, lite_server
 from services import Running, photo, running
 
 from copytrace.engine import Collection, MilvusError, ServiceError
+from copytrace.engine.milvus import MilvusAddress
+from copytrace.engine.milvus_index import open_candidates
 from copytrace.engine.serve import load_settings
 
 from bundle_files import small_bundle
+from kills import kill_over_and_over
 
 pytest.importorskip("pymilvus", reason="needs the extra milvus")
 
@@ -134,6 +137,28 @@ def test_changes_made_without_the_service_are_made_up_for(tmp_path: Path, bundle
     with running(path, bundle=bundle, index=server.address()) as service:
         assert best(service, 5) == "5"
         assert sorted(found(service, 0)) == ["1", "2", "3", "4", "5"]
+
+
+def test_others_may_search_beside_a_service(tmp_path: Path, bundle: Path, server: LiteServer) -> None:
+    """What it has changed is there for them as soon as it has written down of which state the index is."""
+    path, address = tmp_path / "refs.ct", MilvusAddress.parse(server.address())
+    with running(path, bundle=bundle, index=server.address()) as service:
+        service.add(("0.jpg", photo(0)))
+        with (
+            pytest.raises(
+                MilvusError, match=r"is not of the collection's present state, and stays so: .* is being changed"
+            ),
+            open_candidates(address, path),
+        ):
+            pass
+        service.service.references.settle()
+        with open_candidates(address, path) as (_, state):
+            assert (state.rows, state.added, state.removed) == (1, 0, 0)
+
+
+def test_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, bundle: Path) -> None:
+    index = ("--index", f"milvus://{tmp_path}/x.db")
+    assert "2 kills" in kill_over_and_over(tmp_path / "refs.ct", bundle, *index, kills=2, clients=4)
 
 
 def test_a_service_without_its_milvus_does_not_start(tmp_path: Path, bundle: Path) -> None:
