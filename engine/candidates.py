@@ -6,6 +6,7 @@ a penalty lies between them: whatever it is, none of the best can be missing in 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,14 @@ from .references import References
 from .search import Images, ImageSearch, nearest_pairs
 
 Indices = NDArray[np.int64]
+
+
+class NearestReferences(Protocol):
+    """How ``nearest_references`` is called, and what else may take its place."""
+
+    def __call__(
+        self, queries: NDArray[np.float32], references: References, k: int, *, crops: bool = True, threads: int
+    ) -> tuple[Indices, Indices]: ...
 
 
 def nearest_references(

@@ -16,6 +16,7 @@
     │   └── CollectionError        a collection cannot be opened, read or changed
     ├── SearchError                descriptors that cannot be searched
     │   └── ComparisonError        two files whose descriptors mean different things; a StoreError too
+    ├── MilvusError                an index in Milvus cannot be reached, or is not what it should be
     ├── MatchError                 evidence or a match model that cannot be read
     ├── ServiceError               the service cannot start as it was told to, or a request to it has failed
     ├── SignalError                a signal, or an index of signals, that cannot be used
@@ -83,6 +84,10 @@ class CollectionError(StoreError):
 
 class SearchError(CopytraceError, ValueError):
     """Descriptors that cannot be searched."""
+
+
+class MilvusError(CopytraceError):
+    """An index in Milvus cannot be reached, or is not what it should be."""
 
 
 class MatchError(CopytraceError, ValueError):

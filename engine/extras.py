@@ -9,6 +9,7 @@ BROUGHT = {
     "pandas": ("pandas",),
     "parquet": ("pyarrow",),
     "heif": ("pillow_heif",),
+    "milvus": ("pymilvus", "milvus_lite", "grpc"),
     "serve": ("fastapi", "uvicorn", "python_multipart", "pydantic_settings", "prometheus_client", "httpx"),
     "validation": ("augly", "albumentations"),
     "train": (

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .api import Engine
-from .candidates import nearest_references, similarities
+from .candidates import NearestReferences, nearest_references, similarities
 from .collection import Collection
 from .errors import BadImageError, MatchError
 from .local_recall import LocalRecall, Recall
@@ -62,6 +62,7 @@ class Matcher:
     crops: compare crops of references that are images; a collection has them or not, and another wish is an error.
     pictures: put small ones into the evidence, for drawing. announce: is told the size of an index before it is built, and what
     may make answers others than they were (default: the log).
+    nearest: who finds the nearest references (default: exact search; ``milvus_index.open_candidates`` opens an index).
     recall: whose votes ``full`` goes by (default: those of an index of the references' local features, made here).
     rule: "copytrace", or a published one, which leaves mode, voted, turns and regions unused.
     Raises: SourceError, CollectionError, BundleError, MatchError, MissingExtraError.
@@ -83,6 +84,7 @@ class Matcher:
         pictures: bool = False,
         constants: MatchConstants | None = None,
         recall: Recall | None = None,
+        nearest: NearestReferences = nearest_references,
         progress: Progress = lambda done, total, failed: None,
         announce: Callable[[str], None] = log.info,
     ) -> None:
@@ -114,6 +116,7 @@ class Matcher:
         self._pictures = pictures
         self._candidates = candidates
         self._voted = voted
+        self._nearest_references = nearest
         self.recall: Recall | None = recall
         if recall is None and (convention or (mode == "full" and voted)):
             self.recall = self._local_recall(announce)
@@ -215,7 +218,7 @@ class Matcher:
             return [np.empty(0, np.int64) for _ in group]
         owner = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
         queries = np.concatenate(rows)
-        of_row, numbers = nearest_references(
+        of_row, numbers = self._nearest_references(
             queries,
             self.references,
             self._candidates,

@@ -137,7 +137,7 @@ class References:
         sizes = StoredSizes(blobs[FEATURES], numbers)
         matching = collection.properties.get(MATCHING)
         if not local:
-            return cls(ids, rows, sizes, crops=crops, matching=matching)
+            return cls(ids, rows, sizes, crops=crops, numbers=whole.numbers[numbers], matching=matching)
         check_stored(blobs, numbers)
         return cls(
             ids,
@@ -147,7 +147,7 @@ class References:
             Stored(blobs[THUMBNAIL], numbers, thumbnail_from_bytes),
             crops=crops,
             rows=row_count(blobs[FEATURES], numbers),
-            numbers=blobs[FEATURES].references[numbers],
+            numbers=whole.numbers[numbers],
             matching=matching,
         )
 

@@ -147,12 +147,12 @@ def check(url: str, clients: Sequence[Client]) -> None:
         assert http.get("/v1/references?limit=1").json()["count"] == len(added)
 
 
-def kill_over_and_over(path: Path, bundle: Path, *, kills: int, clients: int, seed: int = 0) -> str:
-    """One line on what was done. Raises: AssertionError for whatever was lost."""
+def kill_over_and_over(path: Path, bundle: Path, *options: str, kills: int, clients: int, seed: int = 0) -> str:
+    """One line on what was done. options: of the service. Raises: AssertionError for whatever was lost."""
     choice = random.Random(seed)
     working = [Client(i) for i in range(clients)]
     for number in range(kills):
-        process = Process(path, bundle, "--log-level", "error")
+        process = Process(path, bundle, "--log-level", "error", *options)
         check(process.url, working)
         before = [client.requests for client in working]
         threads = [threading.Thread(target=client.work, args=(process.url,)) for client in working]
@@ -168,7 +168,7 @@ def kill_over_and_over(path: Path, bundle: Path, *, kills: int, clients: int, se
             if client.failure is not None:
                 raise client.failure
         print(f"kill {number + 1}: {sum(client.requests for client in working)} requests", file=sys.stderr, flush=True)
-    process = Process(path, bundle, "--log-level", "error")
+    process = Process(path, bundle, "--log-level", "error", *options)
     check(process.url, working)
     assert process.end(signal.SIGTERM) == 0
     with Collection.open(path) as collection:
@@ -182,11 +182,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--milvus", action="store_true", help="search by an index in Milvus Lite")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bundle = small_bundle(Path(folder) / "bundle")
+        more = ["--index", f"milvus://{folder}/x.db"] if options.milvus else []
         line = kill_over_and_over(
-            Path(folder) / "refs.ct", bundle, kills=options.kills, clients=options.clients, seed=options.seed
+            Path(folder) / "refs.ct", bundle, *more, kills=options.kills, clients=options.clients, seed=options.seed
         )
     print(line)
 

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import ROOT
 
-STAGES = {"read", "infer", "describe", "store", "search", "match", "score", "collection"}
+STAGES = {"read", "infer", "describe", "store", "search", "match", "score", "collection", "milvus"}
 HEAVY = {
     "torch",
     "timm",
@@ -22,6 +22,8 @@ HEAVY = {
     "onnxruntime",
     "ray",
     "pymilvus",
+    "milvus_lite",
+    "grpc",
     "augly",
     "albumentations",
     "torchvision",
@@ -95,6 +97,8 @@ def test_engine_imports_follow_the_rules(path: Path) -> None:
                 "local_recall",
                 "matching",
                 "matches",
+                "milvus_index",
+                "milvus_search",
                 "source_metadata",
                 "pictures",
                 "references",

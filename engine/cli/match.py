@@ -20,6 +20,7 @@ from ..manifest import Precision
 from ..match.report import render_report
 from ..matches import LIKELY, Match, Matched
 from ..matching import CANDIDATES, Matcher, Mode
+from ..milvus_index import IndexState
 from ..outputs import EVIDENCE, PAIRS, REPORT, check_output
 from ..published import Rule
 from ..read import DEFAULT_PIXEL_LIMIT, BadImage, IdRule, Source, open_source
@@ -30,6 +31,7 @@ from ..store.atomic import replacing
 from ..stored_crops import COST
 from .console import errors, print_result, progress_bar
 from .embed import SHOWN_FAILURES
+from .indexed import IndexOption, searched
 from .opening import open_engine
 from .options import DeviceOption, RuntimeOption, path
 
@@ -90,6 +92,7 @@ def match(
     candidates: Annotated[int, typer.Option(min=1, help="References looked at for every query.")] = CANDIDATES,
     regions: Regions = None,
     crops: Crops = False,
+    index: IndexOption = None,
     bundle: Bundle = DEFAULT_BUNDLE,
     precision: PrecisionOption = None,
     device: DeviceOption = "auto",
@@ -105,6 +108,8 @@ def match(
     """
     if rule != "copytrace" and mode != "verify":
         raise typer.BadParameter(f"the rule {rule} has no modes", param_hint="--mode")
+    if index is not None and not is_collection(references):
+        raise typer.BadParameter(f"{references} is no collection, and an index is of one", param_hint="--index")
     chosen = precision or precision_of(references)
     engine = open_engine(
         bundle,
@@ -120,19 +125,19 @@ def match(
     region_finder(regions, engine.embedder.bundle, chosen)  # a bundle without a detector shows before a long run
     start = time.perf_counter()
     found = _references(engine, place, local=mode != "views", crops=crops)
-    drawn, told = report is not None, errors.print
-    matcher = Matcher(
-        found,
-        mode,
-        rule=rule,
-        engine=engine,
-        candidates=candidates,
-        finder=regions,
-        pictures=drawn,
-        announce=told,
-    )
-    with progress_bar("matching") as progress:
-        _report(matcher.match_source(source, progress), found, outputs, start, engine.runtime, as_json)
+    with searched(index, references, engine) as (nearest, state), progress_bar("matching") as progress:
+        matcher = Matcher(
+            found,
+            mode,
+            rule=rule,
+            engine=engine,
+            candidates=candidates,
+            finder=regions,
+            pictures=report is not None,
+            nearest=nearest,
+            announce=errors.print,
+        )
+        _report(matcher.match_source(source, progress), found, outputs, start, engine.runtime, as_json, state)
 
 
 def verify(
@@ -203,7 +208,13 @@ def _references(
 
 
 def _report(
-    matched: Iterator[Matched], references: References, outputs: Outputs, start: float, runtime: str, as_json: bool
+    matched: Iterator[Matched],
+    references: References,
+    outputs: Outputs,
+    start: float,
+    runtime: str,
+    as_json: bool,
+    index: IndexState | None = None,
 ) -> None:
     """Write what was found, evidence while it comes, and say what it was."""
     rows: list[tuple[float, str, str]] = []
@@ -232,6 +243,8 @@ def _report(
     seconds = time.perf_counter() - start
     copies = len({one.evidence.query_id for one in likely})
     summary = f"{copies} of {count} queries are likely copies, {len(rows)} pairs of {len(references)} references"
+    if index is not None:
+        summary += " (candidates by an approximate index)"
     if outputs.report is not None:
         likely.sort(key=lambda one: (-one.score, one.evidence.query_id, one.reference_id))
         page = render_report("copytrace match", summary, [one.evidence for one in likely])
@@ -248,6 +261,7 @@ def _report(
         "failed_references": [asdict(one) for one in references.failed],
         "seconds": round(seconds, 3),
         "runtime": runtime,
+        "index": None if index is None else asdict(index),
     }
     lines = [f"computed by {runtime}", *(f"{one.id}: {one.reason}" for one in bad[:SHOWN_FAILURES])]
     if len(bad) > SHOWN_FAILURES:

@@ -24,6 +24,7 @@ from .schema import migrate, read_format
 FILE_NAME = "catalogue.sqlite"
 _COLUMNS = ", ".join(Record._fields)
 _RECORD = f"SELECT {_COLUMNS}, seal FROM reference"
+_AT_A_TIME = 500
 _BLOB = f"SELECT {', '.join(BlobRecord._fields)} FROM blob"
 
 
@@ -163,33 +164,30 @@ class Catalogue:
         """The next ``limit`` references behind an id, of those whose ids begin with a prefix."""
         bounds = [(text, sign) for text, sign in ((after, ">"), (prefix, ">="), (behind(prefix), "<")) if text]
         where = " AND ".join(f"id {sign} ?" for _, sign in bounds) or "TRUE"
-        values = (*(text for text, _ in bounds), limit)
-        return [
-            self._record(row)
-            for row in self._connection.execute(f"{_RECORD} WHERE {where} ORDER BY id LIMIT ?", values)
-        ]
+        return list(self._where(f"{where} ORDER BY id LIMIT ?", *(text for text, _ in bounds), limit))
 
     def same_bytes(self, sha256: str, most: int) -> list[str]:
         """The first ids, ``most`` of them, of references whose bytes have this sha256."""
-        found = self._connection.execute(f"{_RECORD} WHERE sha256 = ? ORDER BY id LIMIT ?", (sha256, most))
-        return [self._record(row).id for row in found]
+        return [record.id for record in self._where("sha256 = ? ORDER BY id LIMIT ?", sha256, most)]
 
     def find(self, ids: Iterable[str]) -> Iterator[Record]:
         """Those of the ids that are there, in the order given."""
         for name in ids:
-            row = self._connection.execute(f"{_RECORD} WHERE id = ?", (name,)).fetchone()
-            if row is not None:
-                yield self._record(row)
+            yield from self._where("id = ?", name)
 
-    def numbered(self, number: int) -> Record | None:
-        """The reference of a number."""
-        row = self._connection.execute(f"{_RECORD} WHERE number = ?", (number,)).fetchone()
-        return None if row is None else self._record(row)
+    def numbered(self, numbers: Sequence[int]) -> Iterator[Record]:
+        """The references of those of the numbers that are there; ascending numbers come in their order."""
+        for start in range(0, len(numbers), _AT_A_TIME):
+            some = numbers[start : start + _AT_A_TIME]
+            yield from self._where(f"number IN ({', '.join('?' * len(some))}) ORDER BY number", *some)
+
+    def from_number(self, number: int, limit: int) -> Iterator[Record]:
+        """The first ``limit`` references from a number on, in the order of their numbers."""
+        return self._where("number >= ? ORDER BY number LIMIT ?", number, limit)
 
     def records_in(self, segment: int) -> list[Record]:
         """The references whose rows are in a segment, in the order of the rows."""
-        found = self._connection.execute(f"{_RECORD} WHERE segment = ? ORDER BY row", (segment,))
-        return [self._record(row) for row in found]
+        return list(self._where("segment = ? ORDER BY row", segment))
 
     def insert(self, records: Sequence[Record], blobs: Sequence[BlobRecord]) -> None:
         rows = [(*record, record.seal()) for record in records]
@@ -253,11 +251,18 @@ class Catalogue:
         """(segment, offset, number of the reference, kind): blobs that lie elsewhere now."""
         self._connection.executemany("UPDATE blob SET segment = ?, offset = ? WHERE reference = ? AND kind = ?", places)
 
+    def _where(self, condition: str, *values: object) -> Iterator[Record]:
+        return (self._record(row) for row in self._connection.execute(f"{_RECORD} WHERE {condition}", values))
+
     def _record(self, row: tuple[Any, ...]) -> Record:
         record = Record(*row[:-1])
         if record.seal() != row[-1]:
             raise self._damaged(f"what it says of the reference {record.id!r}")
         return record
+
+    def state(self) -> tuple[int, int, int]:
+        """Of the references: how many, the sum of their seals, and the next number."""
+        return self._total("reference")
 
     def _total(self, name: str) -> tuple[int, int, int]:
         row = self._connection.execute("SELECT rows, seals, next FROM total WHERE name = ?", (name,)).fetchone()

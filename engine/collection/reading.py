@@ -1,7 +1,7 @@
 """What can be asked of an open collection, by any number of programs at a time."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import Any, Self, TypeVar
@@ -88,7 +88,7 @@ class OpenCollection:
     def find_number(self, number: int) -> Reference | None:
         """The reference of a number, if it is still there."""
         with self._guard, reporting(self.path), self._catalogue.reading():
-            record = self._catalogue.numbered(number) if 0 <= number < 1 << 63 else None
+            record = next(self._catalogue.numbered([number] if 0 <= number < 1 << 63 else []), None)
         return None if record is None else record.reference()
 
     def same_bytes(self, sha256: Iterable[str], most: int = 10) -> dict[str, list[str]]:
@@ -106,6 +106,33 @@ class OpenCollection:
         """The rows of one view of all references that have it, or with None those of all views; see :class:`Descriptors`."""
         with self._guard, reporting(self.path):
             return self._snapshot(lambda snapshot: snapshot.descriptors(view))
+
+    def rows_of(self, ids: Sequence[str]) -> Descriptors:
+        """The rows of the whole pictures of those of the ids that are there, in the order given."""
+        with self._guard, reporting(self.path):
+            return self._snapshot(lambda snapshot: snapshot.rows_of(self._catalogue.find(ids), WHOLE))
+
+    def rows_numbered(self, numbers: Sequence[int], view: str | None = WHOLE) -> Descriptors:
+        """The same for those of the references' ascending numbers that are there; with None the rows of all views."""
+        with self._guard, reporting(self.path):
+            return self._snapshot(lambda snapshot: snapshot.rows_of(self._catalogue.numbered(numbers), view))
+
+    def rows_from(self, number: int, limit: int) -> Descriptors:
+        """The rows of all views of the first ``limit`` references from a number on, in the order of their numbers."""
+        with self._guard, reporting(self.path):
+            return self._snapshot(lambda snapshot: snapshot.rows_of(self._catalogue.from_number(number, limit), None))
+
+    @property
+    def next_number(self) -> int:
+        """What the next reference to be added will have for its number."""
+        with self._guard, reporting(self.path):
+            return self._catalogue.next_number("reference")
+
+    @property
+    def state(self) -> str:
+        """In a word, what the references are: it changes whenever one comes, goes or is changed."""
+        with self._guard, reporting(self.path), self._catalogue.reading():
+            return ".".join(map(str, self._catalogue.state()))
 
     def contents(self) -> tuple[list[Reference], Descriptors]:
         """All references, and the rows of their whole pictures in the same order, of one moment."""

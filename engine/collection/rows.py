@@ -41,8 +41,9 @@ def gather(
 class Descriptors:
     """The rows of a collection at one moment; later changes and compaction do not touch it.
 
-    ``ids`` [N] with ``views`` [N], ``shape`` (N, D). What is taken out, ``descriptors[a:b]`` or ``descriptors[numbers]``, are
-    float32 copies that have passed their checksums.
+    ``ids`` [N] with ``views`` [N], ``numbers`` int64 [N] of the references, which no other ever gets, ``checksums`` uint32 [N]
+    of the rows, ``shape`` (N, D). What is taken out, ``descriptors[a:b]`` or ``descriptors[places]``, are float32 copies that
+    have passed their checksums.
     """
 
     def __init__(
@@ -52,16 +53,18 @@ class Descriptors:
         tables: Mapping[int, Float32],
         ids: list[str],
         views: list[str],
+        numbers: NDArray[np.int64],
         places: NDArray[np.int64],
         checksums: NDArray[np.uint32],
     ) -> None:
         self.path = path
         self.ids = ids
         self.views = views
+        self.numbers = numbers
         self.shape = (len(ids), dimension)
         self._tables = tables
         self._places = places
-        self._checksums = checksums
+        self.checksums = checksums
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,7 +77,7 @@ class Descriptors:
         """The rows of these numbers, in any order, float32 [n, D]. Raises: CollectionError as slices do."""
         segments, numbers = self._places[which].T
         block = gather(self._tables, segments, numbers, self.shape[1])
-        wrong = np.flatnonzero(row_checksums(block) != self._checksums[which])
+        wrong = np.flatnonzero(row_checksums(block) != self.checksums[which])
         if len(wrong):
             name = self.ids[which[wrong[0]]]
             raise CollectionError(
@@ -91,8 +94,8 @@ class Descriptors:
         if np.array_equal(which, np.arange(len(self))):
             return self
         ids, views = ([names[row] for row in which.tolist()] for names in (self.ids, self.views))
-        places, checksums = self._places[which], self._checksums[which]
-        return Descriptors(self.path, self.shape[1], self._tables, ids, views, places, checksums)
+        columns = self.numbers[which], self._places[which], self.checksums[which]
+        return Descriptors(self.path, self.shape[1], self._tables, ids, views, *columns)
 
     def blocks(self, size: int = BLOCK_ROWS) -> Iterator[tuple[list[str], Float32]]:
         """(ids, rows) one block after the other."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import CollectionError
 from .blobs import Blobs, bytes_of, in_order_of_references
 from .catalogue import Catalogue
-from .records import BlobRecord, Reference
+from .records import BlobRecord, Record, Reference
 from .rows import Descriptors, as_rows
 from .segments import DESCRIPTORS, SegmentFiles
 
@@ -39,20 +39,27 @@ class Snapshot:
         return [record.reference() for record in self._catalogue.records()]
 
     def descriptors(self, view: str | None) -> Descriptors:
+        return self.rows_of(self._catalogue.records(), view)
+
+    def rows_of(self, records: Iterable[Record], view: str | None) -> Descriptors:
+        """The rows of one view of these references, or with None those of all views, in their order; not read yet."""
         ids: list[str] = []
         views: list[str] = []
+        numbers = array("q")
         places = array("q")
         checksums = bytearray()
-        for record in self._catalogue.records():
+        for record in records:
             for i, name in enumerate(record.view_names()):
                 if view is None or name == view:
                     ids.append(record.id)
                     views.append(intern(name))  # one text for all of them
+                    numbers.append(record.number)
                     places.extend((record.segment, record.row + i))
                     checksums += record.checksums[4 * i : 4 * i + 4]
         table = np.frombuffer(places, np.int64).reshape(-1, 2)
         sums = np.frombuffer(checksums, "<u4")
-        return Descriptors(self.path, self._dimension, self.tables, ids, views, table, sums)
+        whose = np.frombuffer(numbers, np.int64)
+        return Descriptors(self.path, self._dimension, self.tables, ids, views, whose, table, sums)
 
     def with_blobs(self, kinds: Iterable[str]) -> tuple[Descriptors, dict[str, Blobs]]:
         """The rows of all views, and all blobs of these kinds; both in the order of ids."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..bundle_embedder import BundleEmbedder
 from ..collection import Blob
 from ..embedder import Output
-from ..errors import CopytraceError
+from ..errors import CopytraceError, MilvusError
 from ..matches import Match
 from ..pictures import Looks, Picture, picture_stream
 from ..pipeline import Pipeline, StageTimers
@@ -43,7 +43,7 @@ class Computed:
     """What became of it: a row float32 [D] or the reason why there is none; what is damaged about the image.
 
     nearest: (id, score) of references, the best first; score = -(squared distance). matches: the same after the second look.
-    picture: all that was made of the image. seconds: of the stages of its batch.
+    picture: all that was made of the image. seconds: of the stages of its batch. failure: why nothing could be searched for it.
     """
 
     row: NDArray[np.float32] | None
@@ -53,6 +53,7 @@ class Computed:
     matches: Sequence[Match] | None = None
     picture: Picture | None = None
     seconds: dict[str, float] | None = None
+    failure: MilvusError | None = None
 
     def looks(self) -> dict[str, Blob]:
         """What is kept of a reference for the second look, by kind."""
@@ -133,7 +134,11 @@ class Computing:
         }
         if rows:
             most = max(tasks[place].k for place in rows)
-            pairs = self._references.nearest(np.stack(list(rows.values())), most)
+            try:
+                pairs = self._references.nearest(np.stack(list(rows.values())), most)
+            except MilvusError as error:
+                found.update({place: replace(found[place], failure=error) for place in rows})
+                return
             for place, nearest in zip(rows, pairs, strict=True):
                 lowered = self._rejected.lower_nearest(rows[place], nearest[: tasks[place].k])
                 found[place] = replace(found[place], nearest=lowered)
@@ -150,6 +155,9 @@ class Computing:
                 continue
             try:
                 matched = self._second_look.match(list(pictures.values()), votes=votes)
+            except MilvusError as error:
+                found.update({place: replace(found[place], failure=error) for place in pictures})
+                continue
             except CopytraceError as error:
                 for place in pictures:
                     found[place] = replace(found[place], reason=f"cannot be verified: {error}")

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from ..errors import CollectionError
+from ..errors import CollectionError, MilvusError
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,12 @@ def install(app: FastAPI) -> None:
         if is_full_disk(error):
             return _answer(request, 507, "full", "the disk is full; nothing of this request was kept")
         return _answer(request, 500, "storage", "the collection cannot be read or written; the log says why")
+
+    @app.exception_handler(MilvusError)
+    async def _no_index(request: Request, error: MilvusError) -> JSONResponse:
+        log.error("%s", error)
+        message = "the index cannot be asked or changed; the log says why"
+        return _answer(request, 503, "index", message, {"Retry-After": "5"})
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -41,6 +41,7 @@ class MatchedImage(BaseModel):
 class MatchAnswer(BaseModel):
     items: list[MatchedImage]
     bundle: str = Field(description="sha256 of the networks and constants that were used.")
+    exact: bool = Field(description="Whether none of the nearest can be missing; an index in Milvus is approximate.")
     timings: dict[str, float] = Field(description="Seconds by stage; stages of a batch count for all in it.")
 
 

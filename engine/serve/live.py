@@ -1,6 +1,7 @@
 """A collection and the index of its references in step: what is changed is on the disk first, and found by the next search."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from threading import Lock
@@ -14,9 +15,8 @@ from ..alike import note_decoders
 from ..collection import Blob, Collection, Reference, check_id
 from ..decoded_by import CPU
 from ..errors import CollectionError
-from ..search import Index
+from .indexes import LiveIndex, MemoryIndex, MilvusIndex
 
-LOAD_ROWS = 65_536
 MAX_ID = 1024
 Metadata = Mapping[str, Any]
 Change = Literal["added", "replaced", "deleted"]
@@ -52,13 +52,20 @@ class LiveReferences:
     """References that are searched while they change.
 
     One thread at a time may change them; any number may search, which never waits for a change. collection: open for
-    changes; reader: the same one opened a second time, for questions that must not wait either.
+    changes; reader: the same one opened a second time, for questions that must not wait either. index: what is searched
+    (default: all rows in memory, exactly).
     """
 
-    def __init__(self, collection: Collection, reader: Collection, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        reader: Collection,
+        threads: int | None = None,
+        index: LiveIndex | None = None,
+    ) -> None:
         self.collection = collection
         self.reader = reader
-        self.index = Index(collection.dimension, threads=threads)
+        self.index = MemoryIndex(collection, threads) if index is None else index
         self.last_change = 0.0
         self.observe: Callable[[Change, Sequence[str]], object] = lambda change, ids: None
         """Told of every change that was made, before the next one can be."""
@@ -66,24 +73,16 @@ class LiveReferences:
         self._changing = Lock()
 
     def load(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
-        """Bring the rows into memory, as long as that is wanted. Raises: CollectionError for a damaged one."""
-        for ids, rows in self.collection.descriptors().blocks(LOAD_ROWS):
-            if not is_wanted():
-                return
-            self.index.add(ids, rows)
-            self.collection.release_pages()  # the rows are in memory now, and not wanted there twice
+        """Bring the index up to date, as long as that is wanted. Raises: CollectionError for a damaged row, MilvusError."""
+        self.index.load(is_wanted)
 
     def close(self) -> None:
-        self.reader.close()
-        self.collection.close()
+        with ExitStack() as closing:
+            for one in (self.collection, self.reader, self.index):
+                closing.callback(one.close)
 
     def __len__(self) -> int:
         return len(self.index)
-
-    @property
-    def index_bytes(self) -> int:
-        """Bytes of the rows in memory as float32; the index takes 1.3 to 2 times as many."""
-        return 4 * len(self.index) * self.index.dimension
 
     def nearest(self, rows: NDArray[np.float32], k: int) -> list[list[tuple[str, float]]]:
         """For each row [N, D] the k nearest references, the best first: (id, -(squared distance))."""
@@ -97,7 +96,7 @@ class LiveReferences:
         """Add those that can be, all of them or, where that fails, none; an outcome for each, in their order.
 
         The same bytes under an id that is there are left alone. Other bytes, or other metadata, under it are an error, and
-        with ``replace`` take its place. Raises: CollectionError when nothing can be written.
+        with ``replace`` take its place. Raises: CollectionError when nothing can be written, MilvusError.
         """
         with self._changing:
             known = self.collection.find(one.id for one in newcomers)
@@ -127,9 +126,8 @@ class LiveReferences:
             wanted = list(dict.fromkeys(ids))
             there = self.collection.find(wanted)
             if there:
-                with self.collection.noting(who, "delete", {"ids": list(there)}):
+                with self.index.removing(there), self.collection.noting(who, "delete", {"ids": list(there)}):
                     self.collection.remove(there)
-                self.index.remove(list(there))
                 self.last_change = time()
                 self.observe("deleted", list(there))
             return {name: name in there for name in wanted}
@@ -145,6 +143,11 @@ class LiveReferences:
                 self.collection.set_metadata({name: values})
             self.last_change = time()
             return self.collection.find([name])[name]
+
+    def settle(self) -> None:
+        """Let the next start be a quick one."""
+        with self._changing:
+            self.index.settle()
 
     def compact(self) -> None:
         """Take what was removed out of the files, when there is more of it than of the rest."""
@@ -163,14 +166,26 @@ class LiveReferences:
         metadata = [one.metadata if one.metadata is not None else _metadata(known.get(one.id)) for one in new]
         digests, sizes = [one.sha256 for one in new], [one.size for one in new]
         what = {"added": [name for name in ids if name not in known], "replaced": [n for n in ids if n in known]}
-        with self.collection.noting(who, "add", what):
+        with self.index.adding(ids, rows, known), self.collection.noting(who, "add", what):
             self.collection.add(
                 ids, rows, sha256=digests, sizes=sizes, metadata=metadata, blobs=_by_kind(new), replace=True
             )
-        self.index.add(ids, rows, replace=True)
         self.last_change = time()
         self.observe("added", what["added"])
         self.observe("replaced", what["replaced"])
+
+
+def opened_references(collection: Collection, index: str | None, threads: int | None) -> LiveReferences:
+    """References to be searched by an index at an address, else by all rows in memory; closes the collection where that fails.
+
+    Raises: MilvusError, MissingExtraError, CollectionError.
+    """
+    with ExitStack() as opened:
+        opened.callback(collection.close)
+        reader = opened.enter_context(Collection.open(collection.path))
+        found = None if index is None else MilvusIndex(index, collection, reader, threads)
+        opened.pop_all()
+    return LiveReferences(collection, reader, threads, found)
 
 
 def _by_kind(new: Sequence[Newcomer]) -> dict[str, list[Blob | None]]:

@@ -14,7 +14,7 @@ from fastapi import Request
 
 from ..alike import CROPS, FEATURES, MATCHING, OUTPUT, open_collection, precision_of
 from ..api import Engine
-from ..collection import Collection, Keys, Reviews, StoredThresholds
+from ..collection import Keys, Reviews, StoredThresholds
 from ..errors import CollectionError
 from ..match.constants import MatchConstants
 from ..pictures import Looks
@@ -25,7 +25,7 @@ from .batching import Batcher, QueueFullError
 from .computing import Computed, Computing, Wanted
 from .failure import RequestError, busy
 from .jobs import Jobs
-from .live import Change, LiveReferences
+from .live import Change, opened_references
 from .metrics import Metrics
 from .reviewing import Reviewing
 from .second_look import SecondLook
@@ -85,7 +85,7 @@ class Service:
         if collection.properties.get(MATCHING) != matching:
             collection.set_properties(**{MATCHING: matching})
         self.keeps_features = bool(collection.properties.get(FEATURES, False))
-        self.references = LiveReferences(collection, Collection.open(path), settings.threads)
+        self.references = opened_references(collection, settings.index, settings.threads)
         self.thresholds = StoredThresholds(path)
         self.constants = MatchConstants.load(self.engine.bundle.matching_file("constants")[0])
         self.reviewing = Reviewing(Reviews(path), settings, self.constants.views)
@@ -113,10 +113,12 @@ class Service:
         self._watch()
 
     def load(self) -> None:
-        """Bring everything into memory and compute one image. Raises: CollectionError for what is damaged."""
+        """Bring everything into memory and compute one image. Raises: CollectionError for what is damaged, MilvusError."""
         self.references.load(lambda: self.state == "starting")
         picture = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
-        self._computing([self.as_reference(picture), self.as_query(picture, 1, "none")])
+        for one in self._computing([self.as_reference(picture), self.as_query(picture, 1, "none")]):
+            if one.failure is not None:
+                raise one.failure
         if not self.settings.no_auth and not self.access.has_keys():
             log.warning("there are no keys yet, so nobody is let in: copytrace collection key add %s NAME", self.path)
         if self.state == "starting":  # and has not been told to end meanwhile
@@ -139,7 +141,7 @@ class Service:
         return self.references.collection.path
 
     async def compute(self, request: Request, wanted: Sequence[Wanted]) -> Results:
-        """Let images be computed. Raises: RequestError when there is no room or time, or nobody to answer any more."""
+        """Let images be computed. Raises: RequestError when there is no room or time, or nobody to answer; MilvusError."""
         try:
             futures = self.batcher.submit(wanted)
         except QueueFullError:
@@ -163,6 +165,8 @@ class Service:
             everything.cancel()  # and with it all that has not begun
         seconds = {"queue": max(waited for _, waited in found)}
         for one, _ in found:
+            if one.failure is not None:
+                raise one.failure
             assert one.seconds is not None
             seconds |= {stage: max(value, seconds.get(stage, 0.0)) for stage, value in one.seconds.items()}
         self.metrics.observe_stages({"queue": seconds["queue"]})
@@ -207,11 +211,12 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._readers, question)
 
     async def keep_house(self) -> None:
-        """Now and then, until cancelled: compact, and keep when keys were used."""
+        """Now and then, until cancelled: compact, and keep the index's state and when keys were used."""
         while True:
             await asyncio.sleep(SAVE_SECONDS)
             try:
                 await self.write(self.references.compact)
+                await self.write(self.references.settle)
                 await self.read(self.access.save_used)
             except Exception:
                 log.exception("what is done now and then has failed, and is tried again")
@@ -233,7 +238,7 @@ class Service:
         references = self.references
         self.metrics.watch("queue_images", "Images that wait.", lambda: self.batcher.waiting)
         self.metrics.watch("references", "References in the index.", lambda: len(references))
-        self.metrics.watch("index_bytes", "Bytes of their rows as float32.", lambda: references.index_bytes)
+        self.metrics.watch("index_bytes", "Bytes of their rows as float32.", lambda: references.index.row_bytes)
         self.metrics.watch("reviews_dropped", "Requests with pairs not queued.", lambda: self.reviewing.dropped)
         self.metrics.watch("upload_bytes", "Bytes of bodies under way.", lambda: self.uploads.under_way)
         self.metrics.watch(

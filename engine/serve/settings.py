@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..bundle import DEFAULT_BUNDLE
-from ..errors import ServiceError, optional_module
+from ..errors import MilvusError, ServiceError, optional_module
 from ..infer import Device, Runtime
 from ..manifest import Precision
+from ..milvus import FORMS, MilvusAddress
 from ..read import DEFAULT_PIXEL_LIMIT
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -29,6 +30,9 @@ class Settings(BaseModel):
     precision: Precision | None = Field(None, description="Which of its networks (default: the collection's, or int8).")
     device: Device = Field("auto", description="Where to compute: a graphics card (cuda), or the CPU.")
     runtime: Runtime = Field("auto", description="What computes; auto: the fastest one.")
+    index: str | None = Field(
+        None, description=f"Search by an index in Milvus instead of all rows in memory; approximate. {FORMS}."
+    )
     threads: int | None = Field(None, ge=1, le=1024, description="Default: all processors.")
     queue_images: int = Field(256, ge=1, description="Images that may wait; more are answered 503.")
     batch_images: int = Field(32, ge=1, description="Images computed together at most.")
@@ -48,6 +52,16 @@ class Settings(BaseModel):
     tls_certificate: Path | None = Field(None, description="PEM file; serves HTTPS.")
     tls_key: Path | None = Field(None, description="PEM file with the certificate's key.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+
+    @field_validator("index")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                MilvusAddress.parse(value)
+        except MilvusError as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":

@@ -60,7 +60,8 @@ async def answer(request: Request, service: Service, k: int, verify: Verify | No
     items = [item for _, _, item in answered]
     service.today.count_matched(items)
     timings = {"receive": received, **results.seconds, "total": perf_counter() - begun}
-    return MatchAnswer(items=items, bundle=service.bundle_hash, timings=timings)
+    exact = service.references.index.is_exact
+    return MatchAnswer(items=items, bundle=service.bundle_hash, exact=exact, timings=timings)
 
 
 @router.get("/thresholds")
