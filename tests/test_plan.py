@@ -4,6 +4,9 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +14,14 @@ from typing import Any
 import pytest
 
 from benchmarks.planned import compared, off
+from copytrace.engine.bench import Throughput
 from copytrace.engine.cli import plan as verb
 from copytrace.engine.errors import PlanError
 from copytrace.engine.plan import Effort, Figure, Fleet, Rates, Task, count, make_plan, read_rates, save_rates
+from copytrace.engine.plan.clock import Clock
 from copytrace.engine.plan.figure import bytes_text, count_text, seconds_text
 from copytrace.engine.plan.measured_search import FEW_QUERIES, QUERIES, solved
+from copytrace.engine.plan.measuring import shown_busy
 from copytrace.engine.plan.rates import Seconds, Sizes
 
 import in_process
@@ -200,6 +206,29 @@ def test_a_cards_rates_are_never_guessed() -> None:
 
 def test_a_busy_machine_is_told() -> None:
     assert "busy machine (embedding took 2" in make_plan(MILLION, replace(RATES, busy="embedding took 2")).text()
+
+
+def test_the_work_of_processors_is_measured_where_something_else_runs() -> None:
+    """Sleeping takes none of it, and a task of two threads counts half of it."""
+    assert Clock(1).median(1, lambda: time.sleep(0.05)) >= 0.05
+    assert Clock(1, by_processor=True).median(3, lambda: time.sleep(0.05)) < 0.05
+
+    def work() -> None:
+        end = time.process_time() + 0.2
+        while time.process_time() < end:
+            pass
+
+    assert 0.09 <= Clock(2, by_processor=True).median(1, work) < 0.2 <= Clock(2).median(1, work)
+    child = [sys.executable, "-c", "import time\nwhile time.process_time() < 0.2: pass"]
+    assert Clock(1, by_processor=True).median(1, lambda: subprocess.run(child, check=True)) >= 0.19
+
+
+def test_a_busy_machine_shows_by_its_processors() -> None:
+    def embedding(processor_seconds: float) -> Throughput:
+        return Throughput({"whole": [100.0]}, 10, False, [], [processor_seconds])
+
+    assert shown_busy(embedding(0.019), threads=2) == ""  # 10 ms on the wall, of 9.5
+    assert shown_busy(embedding(0.005), threads=2) == "embedding took 4.00 times its processor time"
 
 
 def test_searches_by_hand() -> None:

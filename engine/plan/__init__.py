@@ -2,7 +2,7 @@
 
 ==============  ===========================================================================================
 ``rates``       what was measured on one machine, as data, and its file
-``measuring``   measures it; ``measured_search`` the part that searches
+``measuring``   measures it, by a ``clock``; ``measured_search`` the part that searches
 ``task``        what is to be done, checked
 ``work``        seconds of every stage          ``space``   bytes on disk and in memory, and the constants
 ``choice``      exact search or an index, one file or many       ``plan``    all of it together

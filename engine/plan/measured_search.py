@@ -1,8 +1,5 @@
 """Measures what a search takes, on random rows of length 1: what a pair costs does not depend on the number of rows."""
 
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from ..search import Index
 from ..searching import save_pairs, search
 from ..store import merge_descriptors
 from ..store.descriptors import write_descriptors
+from .clock import Clock
 
 ROWS = 65_536
 INDEXED = 4
@@ -50,7 +48,9 @@ class SearchRates:
     pair_row: float
 
 
-def measure_search(engine: Engine, folder: Path, device: Device, rounds: int, rows: int = ROWS) -> SearchRates:
+def measure_search(
+    engine: Engine, folder: Path, device: Device, clock: Clock, rounds: int, rows: int = ROWS
+) -> SearchRates:
     """Files go to ``folder``, 150 MB of them. Raises: PlanError where so much else ran that the figures mean nothing."""
     threads, dimension = engine.embedder.workers, engine.dimension
     random = np.random.default_rng(0)
@@ -59,12 +59,12 @@ def measure_search(engine: Engine, folder: Path, device: Device, rounds: int, ro
     whole, parts = folder / "whole.h5", [folder / "first.h5", folder / "second.h5"]
     for half, part in zip((slice(None, rows // 2), slice(rows // 2, None)), parts, strict=True):
         _write(part, ids[half], references[half])
-    merging = _median(rounds, lambda: merge_descriptors(parts, whole))
+    merging = clock.median(rounds, lambda: merge_descriptors(parts, whole), threads=1)
 
     def searching(count: int) -> float:
         top = max(1, round(FOUND_SHARE * count * rows))
         some = query_ids[:count], queries[:count]
-        return _median(rounds, lambda: search(some, whole, top=top, threads=threads, device=device))
+        return clock.median(rounds, lambda: search(some, whole, top=top, threads=threads, device=device))
 
     scan_row, scan_pair = solved(searching(FEW_QUERIES), searching(QUERIES), rows)
     found = search((query_ids, queries), whole, top=FOUND, threads=threads, device=device)
@@ -73,9 +73,9 @@ def measure_search(engine: Engine, folder: Path, device: Device, rounds: int, ro
         merging / rows,
         scan_row,
         scan_pair,
-        _median(rounds, lambda: save_pairs(found, pairs)) / len(found),
-        _nearest(engine, folder / "rows.ct", ids, references, queries[:VIEWS_TOGETHER], rounds),
-        _one_query(references, queries, threads),
+        clock.median(rounds, lambda: save_pairs(found, pairs), threads=1) / len(found),
+        _nearest(engine, folder / "rows.ct", ids, references, queries[:VIEWS_TOGETHER], clock, rounds),
+        _one_query(references, queries, clock),
         whole.stat().st_size / rows,
         pairs.stat().st_size / len(found),
     )
@@ -93,30 +93,31 @@ def solved(few: float, many: float, rows: int) -> tuple[float, float]:
     return row, pair
 
 
-def _nearest(engine: Engine, path: Path, ids: list[str], rows: Float32, queries: Float32, rounds: int) -> float:
+def _nearest(
+    engine: Engine, path: Path, ids: list[str], rows: Float32, queries: Float32, clock: Clock, rounds: int
+) -> float:
     """Seconds a pair of a search of a collection as ``match`` makes it: rows and their checksums are read each time."""
     made = describe_run(engine.embedder, "reference", OUTPUT)
     with open_collection(path, engine.dimension, made) as collection:
         collection.add(ids, rows)
         references = References.of_collection(collection, local=False)
         threads = engine.embedder.workers
-        seconds = _median(rounds, lambda: nearest_references(queries, references, NEAREST, threads=threads))
+        seconds = clock.median(rounds, lambda: nearest_references(queries, references, NEAREST, threads=threads))
     return seconds / (len(queries) * len(rows))
 
 
-def _one_query(rows: Float32, queries: Float32, threads: int) -> float:
+def _one_query(rows: Float32, queries: Float32, clock: Clock) -> float:
     """Seconds a reference in the service's index, for one query alone."""
-    index = Index(rows.shape[1], threads=threads)
+    index = Index(rows.shape[1], threads=clock.threads)
     for copy in range(INDEXED):
         index.add([f"{copy}-{i}" for i in range(len(rows))], rows)
-    calls = iter(range(ONE_QUERY_CALLS + 1))
+    index.nearest(queries[:1], NEAREST)  # makes the form that is scanned
 
-    def next_query() -> None:
-        number = next(calls)
-        index.nearest(queries[number : number + 1], NEAREST)
+    def one_by_one() -> None:
+        for number in range(1, ONE_QUERY_CALLS + 1):
+            index.nearest(queries[number : number + 1], NEAREST)
 
-    next_query()  # makes the form that is scanned
-    return _median(ONE_QUERY_CALLS, next_query) / (INDEXED * len(rows))
+    return clock.median(1, one_by_one) / (ONE_QUERY_CALLS * INDEXED * len(rows))
 
 
 def _unit_rows(random: np.random.Generator, count: int, dimension: int) -> Float32:
@@ -127,13 +128,3 @@ def _unit_rows(random: np.random.Generator, count: int, dimension: int) -> Float
 
 def _write(path: Path, ids: list[str], rows: Float32) -> None:
     write_descriptors(path, [(ids, rows)], (len(ids), rows.shape[1]), [], {})
-
-
-def _median(rounds: int, task: Callable[[], object]) -> float:
-    """Seconds."""
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        task()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)

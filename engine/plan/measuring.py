@@ -2,7 +2,6 @@
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ..matching import Matcher
 from ..pictures import Looks, Picture, picture_stream
 from ..read import Source
 from ..references import References
+from .clock import Clock
 from .measured_search import ROWS, measure_search
 from .rates import Rates, Seconds, Sizes
 
@@ -60,17 +60,20 @@ def measure_rates(
     embedding = [_throughput(engine, source, role, effort) for role in ROLES]
     device: Device = "cuda" if embedding[0].apart else "cpu"
     sample = source.cycled(min(effort.images, len(source)))
+    threads = engine.embedder.workers
+    busy = "" if device == "cuda" else shown_busy(embedding[0], threads)
+    clock = Clock(threads, by_processor=bool(busy))
     say("starting a process")
     first = _first(engine, sample)
-    starts = [measure_cold(first, options, "reference").total_ms / 1000 for _ in range(effort.starts)]
+    start = clock.median(effort.starts, lambda: measure_cold(first, options, "reference"), threads=1)
     with tempfile.TemporaryDirectory(prefix="copytrace-plan-") as folder:
         say("the second look")
-        second_look = _second_look(engine, sample, Path(folder))
+        second_look = _second_look(engine, sample, Path(folder), clock)
         say("searching")
-        found = measure_search(engine, Path(folder), device, effort.rounds + 1, effort.rows)
-    reference, query = (1 / one.rate("whole") for one in embedding)
+        found = measure_search(engine, Path(folder), device, clock, effort.rounds + 1, effort.rows)
+    reference, query = (_seconds(one, clock) for one in embedding)
     seconds = Seconds(
-        start=statistics.median(starts),
+        start=start,
         reference=reference,
         query=query,
         merge_row=found.merge_row,
@@ -85,7 +88,6 @@ def measure_rates(
     sizes = Sizes(
         found.descriptor_row, found.pair_row, second_look.reference_bytes, second_look.features, second_look.views
     )
-    threads = engine.embedder.workers
     return Rates(
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine,
@@ -99,7 +101,7 @@ def measure_rates(
         image_pixels=second_look.image_pixels,
         seconds=seconds,
         sizes=sizes,
-        busy="" if device == "cuda" else busy(embedding[0], threads),
+        busy=busy,
     )
 
 
@@ -107,7 +109,14 @@ def _throughput(engine: Engine, source: Source, role: Role, effort: Effort) -> T
     return measure_throughput(engine, source, count=effort.images, rounds=effort.rounds, role=role)
 
 
-def busy(embedding: Throughput, threads: int) -> str:
+def _seconds(embedding: Throughput, clock: Clock) -> float:
+    """Of an image."""
+    if clock.by_processor:
+        return statistics.median(embedding.processor_seconds) / clock.threads
+    return 1 / embedding.rate("whole")
+
+
+def shown_busy(embedding: Throughput, threads: int) -> str:
     """What shows that the machine did more than this; empty where nothing does."""
     over = threads / embedding.rate("whole") / statistics.median(embedding.processor_seconds)
     return f"embedding took {over:.2f} times its processor time" if over > BUSY else ""
@@ -126,20 +135,18 @@ class _SecondLook:
     image_pixels: float
 
 
-def _second_look(engine: Engine, sample: Source, folder: Path) -> _SecondLook:
+def _second_look(engine: Engine, sample: Source, folder: Path, clock: Clock) -> _SecondLook:
     """Images become a collection, and are looked for in it. Raises: SourceError."""
     engine.add_source(sample.cycled(min(WARM_UP, len(sample))), folder / "warm.ct")
     place = folder / "references.ct"
-    collect = engine.add_source(sample, place).seconds / len(sample)
+    collect = clock.median(1, lambda: engine.add_source(sample, place)) / len(sample)
     with Collection.open(place) as collection:
         references = References.of_collection(collection)
     size = sum(path.stat().st_size for path in place.iterdir())
     matcher = Matcher(references, engine=engine)
     queries = sample.cycled(min(LOOKED_AT, len(sample)))
     list(matcher.match_source(queries.cycled(min(WARM_UP, len(queries)))))
-    start = time.perf_counter()
-    list(matcher.match_source(queries))
-    verify = (time.perf_counter() - start) / len(queries)
+    verify = clock.median(1, lambda: list(matcher.match_source(queries))) / len(queries)
     looks = picture_stream(engine.embedder, queries, Looks.of_queries(engine.embedder, local=False))
     count = len(references)
     return _SecondLook(

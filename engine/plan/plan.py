@@ -100,7 +100,10 @@ def _notes(task: Task, rates: Rates, fleet: Fleet) -> list[str]:
     if task.image_bytes is not None:
         notes.append("--image-bytes changes the space that images take, and no time.")
     if rates.busy:
-        notes.append(f"The rates were measured on a busy machine ({rates.busy}): a quiet one is faster.")
+        notes.append(
+            f"The rates were measured on a busy machine ({rates.busy}): they are the work of its processors, and a quiet one"
+            " takes a little longer than the plan says. Better measure again when nothing else runs."
+        )
     if fleet.gpus:
         notes.append(f"A machine has one graphics card, as the one measured; there are {fleet.gpus}.")
     return notes

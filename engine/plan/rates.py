@@ -12,7 +12,7 @@
     images      what was embedded: where it came from, how many, their mean size in bytes and in pixels
     seconds     see ``Seconds``
     bytes       see ``Sizes``
-    busy        what the machine did beside it, "" for nothing that was seen
+    busy        what showed that the machine did other things too, "" for nothing; then the seconds are those of its processors
 """
 
 import json
@@ -34,7 +34,7 @@ _IMAGES = ("count", "bytes", "pixels")
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """On the wall, all threads at work. A plan multiplies them."""
+    """On the wall, all threads at work."""
 
     start: float
     """A command from its start to its end, with one image."""

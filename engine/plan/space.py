@@ -15,11 +15,11 @@ from .task import Task
 LISTED_IMAGE = 480
 """Of each image that a source lists, in every process that embeds a part of it: id, name, place and stamp. Measured: 474 at the
 most, 345 held, with names of 20 characters."""
-MERGED_ROW = 300
-"""Of each row while parts are merged: ids, in four tables. Measured: 297, with ids of 10 characters."""
-SEARCHED_ROW = 200
-"""Of each reference while a file is searched: ids and ranks. The rows themselves are read by blocks."""
-PROCESS = 200_000_000
+MERGED_ROW = 420
+"""Of each row while parts are merged: ids, in four tables. ``python -m benchmarks.million``: 489 MiB for a million."""
+SEARCHED_ROW = 170
+"""Of each reference while a file is searched: ids and ranks; rows are read by blocks. There: 400 MiB with 50,000 queries."""
+PROCESS = 150_000_000
 """Of a process that searches, whatever the number of images."""
 INDEX_OF_ROWS = 1.57
 """Memory of the service's index / its rows as float32 (``python -m benchmarks.live_index``)."""
