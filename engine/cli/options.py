@@ -7,10 +7,16 @@ from typing import Annotated
 import typer
 
 from ..infer import Device, Runtime
+from ..read import IdRule
 
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute: a graphics card (cuda), or the CPU.")]
 RuntimeOption = Annotated[
     Runtime, typer.Option(help="What computes on a graphics card; auto: the faster one, measured at the start.")
+]
+
+IdsOption = Annotated[
+    IdRule,
+    typer.Option("--id", help="An image's id: its file name without extension, its path, or WebDataset's key."),
 ]
 
 
