@@ -15,6 +15,7 @@ from copytrace.engine import (
     ComparisonError,
     CopytraceError,
     Engine,
+    convert_descriptors,
     embed_shard,
     merge_parts,
     open_descriptors,
@@ -129,6 +130,9 @@ def test_what_cannot_be_used_is_named_by_every_verb(
     for i in range(2):
         embed_shard(engine, source, tmp_path / "parts", i, 2)
     merged = merge_parts(tmp_path / "parts", tmp_path / "m.h5")
+    if not source.is_file():
+        converted = convert_descriptors(tmp_path / "parts" / "part-00000-of-00002.h5", tmp_path / "p.parquet")
+        assert converted.left_out == ("holders",)
     with open_descriptors(tmp_path / "m.h5") as file:
         assert (merged.images, file.failed()) == (embedded, failed)
     added = engine.add_source(source, tmp_path / "refs.ct", features=False)

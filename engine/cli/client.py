@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..collection.reviews import Order
-from ..read import IdRule, Image, open_source
+from ..read import Image, open_source
 from .console import errors, print_result, progress_bar
-from .options import path
+from .options import IdsOption, path
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -22,7 +22,6 @@ KeyOption = Annotated[
 Pictures = Annotated[
     Path, typer.Argument(help="A folder (recursive), uncompressed tar, text file of paths, or image.", parser=path)
 ]
-Ids = Annotated[IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 DEFAULT_URL = "http://127.0.0.1:8000"
 _MATCHED_AT_ONCE = 8
@@ -35,7 +34,7 @@ def match(
     key: KeyOption = None,
     k: Annotated[int, typer.Option(min=1, help="References at most, for each image.")] = 1,
     verify: Annotated[str | None, typer.Option(help="none, candidates or full (default: the service's).")] = None,
-    ids: Ids = "stem",
+    ids: IdsOption = "stem",
     as_json: AsJson = False,
 ) -> None:
     """Print of which references images are copies: image, verdict, reference, probability, score."""
@@ -63,7 +62,7 @@ def add(
     url: Url = DEFAULT_URL,
     key: KeyOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Let images take the place of others.")] = False,
-    ids: Ids = "stem",
+    ids: IdsOption = "stem",
     as_json: AsJson = False,
 ) -> None:
     """Add images as references; run again, it goes on where it was interrupted."""

@@ -16,13 +16,13 @@ from ..errors import CollectionError
 from ..exchange import export_descriptors, import_descriptors
 from ..manifest import Precision
 from ..match.views import CROP_LABELS
-from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, IdRule
+from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT
 from ..run import OnError
 from ..stored_crops import COST, will_make_crops
 from . import added, keys, thresholds
 from .console import Interrupted, errors, print_result, progress_bar
 from .opening import open_engine
-from .options import DeviceOption, RuntimeOption, path
+from .options import DeviceOption, IdsOption, RuntimeOption, path
 
 app = typer.Typer(help="Keep references in one folder: add, remove, list, check, export, import, backup, compact.")
 app.add_typer(keys.app, name="key", no_args_is_help=True)
@@ -87,9 +87,7 @@ def add(
     ] = None,
     device: DeviceOption = "auto",
     runtime: RuntimeOption = "auto",
-    ids: Annotated[
-        IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")
-    ] = "stem",
+    ids: IdsOption = "stem",
     on_error: Annotated[OnError, typer.Option(help="Bad images: list them, or stop at the first.")] = "skip",
     damaged: Annotated[
         Damaged,

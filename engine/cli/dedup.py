@@ -21,12 +21,12 @@ from ..dedup import (
 from ..embedder import Damaged
 from ..manifest import Precision
 from ..outputs import GROUPS, REPORT, check_output, is_hdf5
-from ..read import BadImage, IdRule, describe_ignored
+from ..read import BadImage, describe_ignored
 from ..run import OnError
 from .console import errors, print_result, progress_bar
 from .embed import first_few
 from .opening import open_engine
-from .options import DeviceOption, RuntimeOption, number, path
+from .options import DeviceOption, IdsOption, RuntimeOption, number, path
 
 
 def dedup(
@@ -61,9 +61,7 @@ def dedup(
     precision: Annotated[Precision, typer.Option(help="Which of the bundle's networks.")] = "int8",
     device: DeviceOption = "auto",
     runtime: RuntimeOption = "auto",
-    ids: Annotated[
-        IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")
-    ] = "stem",
+    ids: IdsOption = "stem",
     on_error: Annotated[OnError, typer.Option(help="Bad images: list them, or stop at the first.")] = "skip",
     damaged: Annotated[
         Damaged, typer.Option(help="Damaged images that can still be decoded: compare them, or leave them out.")

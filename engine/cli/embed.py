@@ -14,13 +14,13 @@ from ..decoding import DecoderName
 from ..describe import BackendName
 from ..embedder import Damaged, Output, Role, Views
 from ..manifest import Precision
-from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, IdRule, StampKind, describe_ignored
+from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, StampKind, describe_ignored
 from ..run import OnError, Summary
 from ..shards import embed_shard
 from ..store import Shard
 from .console import Interrupted, errors, print_result, progress_bar
 from .opening import open_engine
-from .options import DeviceOption, RuntimeOption, path
+from .options import DeviceOption, IdsOption, RuntimeOption, path
 
 SHOWN_FAILURES = 10
 
@@ -54,10 +54,7 @@ def embed(
     device: DeviceOption = "auto",
     runtime: RuntimeOption = "auto",
     descriptors: Annotated[Output | None, typer.Option(help="What to write; default: what the role gets.")] = None,
-    ids: Annotated[
-        IdRule,
-        typer.Option("--id", help="An image's id: its file name without extension, its path, or WebDataset's key."),
-    ] = "stem",
+    ids: IdsOption = "stem",
     on_error: Annotated[
         OnError, typer.Option(help="Bad images: list them in the file, or stop at the first.")
     ] = "skip",

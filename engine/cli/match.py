@@ -33,7 +33,7 @@ from .console import errors, print_result, progress_bar
 from .embed import SHOWN_FAILURES
 from .indexed import IndexOption, searched
 from .opening import open_engine
-from .options import DeviceOption, RuntimeOption, path
+from .options import DeviceOption, IdsOption, RuntimeOption, path
 
 Queries = Annotated[
     Path, typer.Argument(help="A folder (recursive), uncompressed tar, text file of paths, or image.", parser=path)
@@ -61,7 +61,6 @@ Bundle = Annotated[Path, typer.Option(help="Folder with networks, projection and
 PrecisionOption = Annotated[
     Precision | None, typer.Option(help="Which of the bundle's networks (default: the collection's, or int8).")
 ]
-Ids = Annotated[IdRule, typer.Option("--id", help="An image's id: its file name without extension, or its path.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=MAX_THREADS, help="Default: all processors.")]
 PixelLimit = Annotated[int, typer.Option(min=1, help="Images with more pixels are refused.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
@@ -97,7 +96,7 @@ def match(
     precision: PrecisionOption = None,
     device: DeviceOption = "auto",
     runtime: RuntimeOption = "auto",
-    ids: Ids = "stem",
+    ids: IdsOption = "stem",
     threads: Threads = None,
     pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
     as_json: AsJson = False,
@@ -155,7 +154,7 @@ def verify(
     precision: PrecisionOption = None,
     device: DeviceOption = "auto",
     runtime: RuntimeOption = "auto",
-    ids: Ids = "stem",
+    ids: IdsOption = "stem",
     threads: Threads = None,
     pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
     as_json: AsJson = False,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..infer import Device, Runtime
+from ..read import IdRule
 
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute: a graphics card (cuda), or the CPU.")]
 RuntimeOption = Annotated[
@@ -15,6 +16,11 @@ RuntimeOption = Annotated[
         help="What computes. auto: on a graphics card the faster one of onnxruntime and tensorrt, measured at the start; on "
         "the CPU native for the int8 networks that it knows (the same rows), else onnxruntime."
     ),
+]
+
+IdsOption = Annotated[
+    IdRule,
+    typer.Option("--id", help="An image's id: its file name without extension, its path, or WebDataset's key."),
 ]
 
 

@@ -20,7 +20,7 @@ from ..errors import StoreError
 from ..outputs import DESCRIPTORS, IDS, NPY, PARQUET, check_output
 from . import npy, parquet
 from .content import Content
-from .descriptors import open_descriptors, refuse_views, write_descriptors
+from .descriptors import HOLDERS, open_descriptors, refuse_views, write_descriptors
 
 PathLike = str | os.PathLike[str]
 _SUFFIXES = {".h5": "hdf5", ".hdf5": "hdf5", ".npy": "npy", ".parquet": "parquet"}
@@ -74,7 +74,8 @@ def _export(source: Path, target: Path, role: str, write: Callable[[Path, Conten
         rows = np.ascontiguousarray(file.descriptors[:], np.float32)
         content = Content(file.ids, rows, dict(file.attributes), file.failed(), file.damaged())
         _check(content, source)
-        return Converted(len(rows), rows.shape[1], write(target, content))
+        left_out = write(target, content)
+        return Converted(len(rows), rows.shape[1], (*left_out, HOLDERS) if file.holders() else left_out)
 
 
 def _check(content: Content, path: Path) -> None:
