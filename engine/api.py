@@ -77,19 +77,7 @@ class Engine:
             "pixel_limit": pixel_limit,
             "decoder": decoder,
         }
-        self._embedder = BundleEmbedder(
-            self.bundle,
-            precision=precision,
-            device=device,
-            runtime=runtime,
-            threads=threads,
-            decoders=decoders,
-            batch=batch,
-            backend=backend,
-            pixel_limit=pixel_limit,
-            decoder=decoder,
-            building=building,
-        )
+        self._embedder = BundleEmbedder(self.bundle, **self._options, building=building)
         self._pipeline = Pipeline(self._embedder)
 
     def __reduce__(self) -> tuple[Callable[..., "Engine"], tuple[object, ...]]:
