@@ -3,13 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from copytrace.engine import Bundle
-from copytrace.engine._network import instruction_sets
+from copytrace.engine._network import Network, Steps, instruction_sets
 from copytrace.engine.errors import BundleError, DeviceError
 from copytrace.engine.infer import NativeNetwork, OrtNetwork, open_network
 from copytrace.engine.infer.native import NativeRuntimeError, why_slow
@@ -42,6 +43,48 @@ def test_rows_are_those_of_onnx_runtime_to_the_last_bit(file: NetworkFile) -> No
     given = pictures(file)
     native, onnx = NativeNetwork(file.path, batch=4), OrtNetwork(file.path, batch=1)
     assert native(given).tobytes() == onnx(given).tobytes()
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+@pytest.mark.skipif(why_slow() is not None, reason="without fused products ONNX Runtime's sums may be others")
+def test_sums_are_those_of_onnx_runtime_for_any_two_bytes(isa: str) -> None:
+    """A difference in the last bit of a constant shows where a sum lies half way: once in some hundred photographs."""
+    bytes_a, bytes_b = np.mgrid[:256, :256].astype(np.uint8)
+    pixels = np.stack([bytes_a, bytes_b, bytes_a], axis=2)
+    session, rng = quantised_sum(), np.random.default_rng(0)
+    for _ in range(100):
+        scales = [np.float32(scale) for scale in rng.uniform(0.01, 1, 3)]
+        zeros = [int(zero) for zero in rng.integers(0, 256, 3)]
+        network = Network(256, 256, 3, isa)
+        a, b = (network.convolution(0, one_channel(c), np.zeros(1, np.int32), np.ones(1, np.float32), 0, 0, 1, [0] * 4)
+                for c in (0, 1))  # fmt: skip
+        of_a, of_b, given = (Steps(float(scale), zero) for scale, zero in zip(scales, zeros, strict=True))
+        ours = network.values(pixels, network.sum(a, of_a, b, of_b, given))[..., 0]
+        feed = {"a": bytes_a.ravel(), "b": bytes_b.ravel()}
+        feed |= {f"{name}_scale": np.array(scale) for name, scale in zip("abc", scales, strict=True)}
+        feed |= {f"{name}_zero": np.array(zero, np.uint8) for name, zero in zip("abc", zeros, strict=True)}
+        np.testing.assert_array_equal(ours.ravel(), session.run(None, feed)[0])
+
+
+def one_channel(which: int) -> NDArray[np.int8]:
+    """A convolution's weights [1, 1, 1, 3] that take one channel as it is."""
+    return (np.arange(3) == which).astype(np.int8).reshape(1, 1, 1, 3)
+
+
+def quantised_sum() -> Any:
+    """ONNX Runtime's own sum of two tensors of bytes."""
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    steps = [(f"{name}_{kind}", of) for name in "abc" for kind, of in (("scale", 1), ("zero", 2))]
+    names = ["a", "a_scale", "a_zero", "b", "b_scale", "b_zero", "c_scale", "c_zero"]
+    node = helper.make_node("QLinearAdd", names, ["c"], domain="com.microsoft")
+    tensors = [helper.make_tensor_value_info(name, TensorProto.UINT8, ["N"]) for name in "abc"]
+    scalars = [helper.make_tensor_value_info(name, of, []) for name, of in steps]
+    graph = helper.make_graph([node], "sum", [*tensors[:2], *scalars], tensors[2:])
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    return onnxruntime.InferenceSession(model.SerializeToString())
 
 
 @names

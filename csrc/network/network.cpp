@@ -63,7 +63,8 @@ std::size_t Network::sum(std::size_t a, const Steps& steps_a, std::size_t b, con
   for (const Steps& steps : {steps_a, steps_b, out}) check(steps);
   const float scale_a = steps_a.scale / out.scale, scale_b = steps_b.scale / out.scale;
   const float zero_a = steps_a.zero, zero_b = steps_b.zero, zero = out.zero;
-  const float offset = zero - (scale_a * zero_a + scale_b * zero_b);
+  // Fused as in ONNX Runtime, which decides where a sum lies half way between two bytes.
+  const float offset = zero - std::fma(scale_a, zero_a, scale_b * zero_b);
   check(std::isfinite(scale_a) && std::isfinite(scale_b) && std::isfinite(offset), "scales are too far apart");
   return append({SumLayer{{left.bytes(), scale_a, scale_b, offset}}, a, b, 0}, left);
 }
