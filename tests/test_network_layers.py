@@ -201,6 +201,10 @@ def small() -> Network:
     return network
 
 
+def unaligned(array: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.frombuffer(b"?" + array.tobytes(), np.int32, offset=1)
+
+
 ONES = np.ones((16, 3, 3, 16), np.int8)
 BIAS, SCALES = np.zeros(16, np.int32), np.ones(16, np.float32)
 
@@ -215,6 +219,7 @@ BIAS, SCALES = np.zeros(16, np.int32), np.ones(16, np.float32)
         (lambda: small().convolution(1, ONES[..., :3].copy(), BIAS, SCALES, 0, 0, 1, [0] * 4), "number of channels"),
         (lambda: small().convolution(1, ONES[..., :3], BIAS, SCALES, 0, 0, 1, [0] * 4), "C-contiguous"),
         (lambda: small().convolution(1, ONES.astype(np.uint8), BIAS, SCALES, 0, 0, 1, [0] * 4), "of type int8"),  # type: ignore[arg-type]
+        (lambda: small().convolution(1, ONES, unaligned(BIAS), SCALES, 0, 0, 1, [0] * 4), "aligned"),
         (lambda: small().convolution(1, ONES, BIAS[:3], SCALES, 0, 0, 1, [0] * 4), "bias must have 16"),
         (lambda: small().convolution(1, ONES, BIAS, -SCALES, 0, 0, 1, [0] * 4), "scales must be finite"),
         (lambda: small().convolution(1, ONES, BIAS, SCALES * np.nan, 0, 0, 1, [0] * 4), "scales must be finite"),

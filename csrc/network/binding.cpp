@@ -22,8 +22,9 @@ using Shape = std::vector<std::size_t>;
 
 template <typename T>
 Shape shape_of(const py::array& array, std::size_t dimensions, const std::string& name) {
-  if (!py::isinstance<py::array_t<T>>(array) || (array.flags() & py::array::c_style) == 0) {
-    throw std::invalid_argument(name + " must be C-contiguous and of type " +
+  constexpr int kWanted = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  if (!py::isinstance<py::array_t<T>>(array) || (array.flags() & kWanted) != kWanted) {
+    throw std::invalid_argument(name + " must be C-contiguous, aligned, and of type " +
                                 py::str(py::dtype::of<T>()).template cast<std::string>());
   }
   if (static_cast<std::size_t>(array.ndim()) != dimensions) {

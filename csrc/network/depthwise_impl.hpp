@@ -1,8 +1,8 @@
 // Part of kernels_impl.hpp: convolutions of every channel by itself.
 //
-// A group of channels, or one vector of those left, of some neighbouring outputs is worked on at a time. The rows that
-// their windows see are first laid column by column: four rows' bytes of a channel are a quad, and the fifth row's
-// another, so that one `dot` multiplies a whole column of the window.
+// A group of channels, or one vector of those left, of some neighbouring outputs is worked on at a time, in two rows
+// where the step is 1. The rows that their windows see are first laid column by column: four rows' bytes of a channel
+// are a quad, and the fifth and sixth row's another, so that one or two `dot` multiply a whole column of a window.
 namespace copytrace::network {
 namespace {
 
@@ -43,22 +43,23 @@ inline void lay_columns(const Row* rows, std::size_t from, std::size_t count, st
   }
 }
 
-// `Count` neighbouring outputs, the first one's window beginning with the columns' `first`.
+// `Count` neighbouring outputs of a row, the first one's window beginning with the columns' `first`.
 template <int Kernel, int Step, int Vectors, int Count>
-inline void windows(const Depthwise& d, const Columns<Vectors, (Kernel + 3) / 4>& columns, std::size_t first,
-                    std::size_t place, const Limits& limits, std::uint8_t* out) {
-  constexpr int kQuads = (Kernel + 3) / 4;
+inline void windows(const Depthwise& d, const Columns<Vectors, column_quads(Kernel, Step)>& columns, std::size_t first,
+                    std::size_t row, std::size_t place, const Limits& limits, std::uint8_t* out) {
+  constexpr std::size_t kQuads = column_quads(Kernel, Step), kTogether = rows_together(Step);
   Ints sums[Count][Vectors];
   Floats scales[Vectors];
   COPYTRACE_UNROLL(4)
   for (int v = 0; v < Vectors; ++v) {
-    const std::int8_t* weights = d.weights + (place / kLanes + v) * kQuads * Kernel * kLanes * 4;
+    const std::size_t set = (place / kLanes + v) * kTogether + row;
+    const std::int8_t* weights = d.weights + set * kQuads * Kernel * kLanes * 4;
     const Ints bias = load_ints(d.requantise.bias + place + v * kLanes);
     scales[v] = load_floats(d.requantise.scales + place + v * kLanes);
     COPYTRACE_UNROLL(4)
     for (int n = 0; n < Count; ++n) sums[n][v] = bias;
     COPYTRACE_UNROLL(2)
-    for (int q = 0; q < kQuads; ++q) {
+    for (std::size_t q = 0; q < kQuads; ++q) {
       COPYTRACE_UNROLL(5)
       for (int k = 0; k < Kernel; ++k) {
         const Ints weight = load_ints(weights + (q * Kernel + k) * kLanes * 4);
@@ -75,54 +76,63 @@ inline void windows(const Depthwise& d, const Columns<Vectors, (Kernel + 3) / 4>
   }
 }
 
-// Outputs `begin` to `end` of one row.
 template <int Kernel, int Step, int Vectors>
-void some_outputs(const Depthwise& d, const Row* rows, std::size_t begin, std::size_t end, std::size_t place,
-                  const Limits& limits, std::uint8_t* out) {
-  constexpr int kQuads = (Kernel + 3) / 4;
+void row_of_windows(const Depthwise& d, const Columns<Vectors, column_quads(Kernel, Step)>& columns, std::size_t count,
+                    std::size_t row, std::size_t place, const Limits& limits, std::uint8_t* out) {
+  std::size_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    windows<Kernel, Step, Vectors, 4>(d, columns, i * Step, row, place, limits, out + i * d.stride);
+  }
+  for (; i + 2 <= count; i += 2) {
+    windows<Kernel, Step, Vectors, 2>(d, columns, i * Step, row, place, limits, out + i * d.stride);
+  }
+  if (i < count) windows<Kernel, Step, Vectors, 1>(d, columns, i * Step, row, place, limits, out + i * d.stride);
+}
+
+// Outputs `begin` to `end` of `count` rows.
+template <int Kernel, int Step, int Vectors>
+void some_outputs(const Depthwise& d, const Row* rows, std::size_t begin, std::size_t end, std::size_t count,
+                  std::size_t place, const Limits& limits, std::uint8_t* out) {
+  constexpr int kQuads = column_quads(Kernel, Step), kSeen = Kernel + rows_together(Step) - 1;
   Columns<Vectors, kQuads> columns;
-  const std::size_t count = (end - begin - 1) * Step + Kernel;
+  const std::size_t width = (end - begin - 1) * Step + Kernel;
   const std::size_t skipped = begin * Step < d.left ? d.left - begin * Step : 0;  // columns of padding on the left
   const std::size_t from = begin * Step + skipped - d.left;
-  const std::size_t used = from >= d.width ? 0 : d.width - from < count - skipped ? d.width - from : count - skipped;
-  lay_columns<(Kernel < 4 ? Kernel : 4), Vectors>(rows, from, used, skipped, columns.quads[0]);
-  if constexpr (Kernel > 4) lay_columns<1, Vectors>(rows + 4, from, used, skipped, columns.quads[1]);
+  const std::size_t used = from >= d.width ? 0 : d.width - from < width - skipped ? d.width - from : width - skipped;
+  lay_columns<(kSeen < 4 ? kSeen : 4), Vectors>(rows, from, used, skipped, columns.quads[0]);
+  if constexpr (kSeen > 4) lay_columns<kSeen - 4, Vectors>(rows + 4, from, used, skipped, columns.quads[1]);
   const Ints padding = Ints{} + static_cast<std::int32_t>(d.zero * 0x01010101u);
   for (int q = 0; q < kQuads; ++q) {
     for (int v = 0; v < Vectors; ++v) {
       for (std::size_t x = 0; x < skipped; ++x) columns.quads[q][v][x] = padding;
-      for (std::size_t x = skipped + used; x < count; ++x) columns.quads[q][v][x] = padding;
+      for (std::size_t x = skipped + used; x < width; ++x) columns.quads[q][v][x] = padding;
     }
   }
-  out += begin * d.stride;
-  std::size_t i = 0, outputs = end - begin;
-  for (; i + 4 <= outputs; i += 4) {
-    windows<Kernel, Step, Vectors, 4>(d, columns, i * Step, place, limits, out + i * d.stride);
+  for (std::size_t row = 0; row < count; ++row) {
+    std::uint8_t* to = out + (row * d.out_width + begin) * d.stride;
+    row_of_windows<Kernel, Step, Vectors>(d, columns, end - begin, row, place, limits, to);
   }
-  for (; i + 2 <= outputs; i += 2) {
-    windows<Kernel, Step, Vectors, 2>(d, columns, i * Step, place, limits, out + i * d.stride);
-  }
-  if (i < outputs) windows<Kernel, Step, Vectors, 1>(d, columns, i * Step, place, limits, out + i * d.stride);
 }
 
 template <int Kernel, int Step>
 void depthwise_map(const Depthwise& d, const std::uint8_t* in, std::uint8_t* out) {
-  constexpr std::size_t kTogether = kOutputs / Step;
+  constexpr std::size_t kTogether = rows_together(Step), kSeen = Kernel + kTogether - 1, kAcross = kOutputs / Step;
   const Limits limits(d.requantise.zero);
   std::uint8_t padding[kGroup * kLanes];
   for (std::uint8_t& byte : padding) byte = d.zero;
-  for (std::size_t y = 0; y < d.out_height; ++y, out += d.out_width * d.stride) {
+  for (std::size_t y = 0; y < d.out_height; y += kTogether, out += kTogether * d.out_width * d.stride) {
+    const std::size_t count = d.out_height - y < kTogether ? d.out_height - y : kTogether;
     for (std::size_t place = 0; place < d.stride;) {
-      Row rows[Kernel];
-      for (std::size_t r = 0; r < Kernel; ++r) {
+      Row rows[kSeen];
+      for (std::size_t r = 0; r < kSeen; ++r) {
         const std::size_t row = y * Step + r - d.top;  // far too large above the map
         rows[r] = row < d.height ? Row{in + row * d.width * d.stride + place, d.stride} : Row{padding, 0};
       }
       const bool group = place + kGroup * kLanes <= d.stride;
-      for (std::size_t begin = 0; begin < d.out_width; begin += kTogether) {
-        const std::size_t end = begin + kTogether < d.out_width ? begin + kTogether : d.out_width;
-        group ? some_outputs<Kernel, Step, kGroup>(d, rows, begin, end, place, limits, out)
-              : some_outputs<Kernel, Step, 1>(d, rows, begin, end, place, limits, out);
+      for (std::size_t begin = 0; begin < d.out_width; begin += kAcross) {
+        const std::size_t end = begin + kAcross < d.out_width ? begin + kAcross : d.out_width;
+        group ? some_outputs<Kernel, Step, kGroup>(d, rows, begin, end, count, place, limits, out)
+              : some_outputs<Kernel, Step, 1>(d, rows, begin, end, count, place, limits, out);
       }
       place += group ? kGroup * kLanes : kLanes;
     }

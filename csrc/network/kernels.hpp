@@ -51,15 +51,21 @@ struct Dense {
   Requantise requantise;
 };
 
-// A convolution of every channel by itself.
+// A convolution of every channel by itself. Two rows of outputs share what they see where they overlap.
+constexpr std::size_t rows_together(std::size_t step) { return step == 1 ? 2 : 1; }
+constexpr std::size_t column_quads(std::size_t kernel, std::size_t step) {
+  return (kernel + rows_together(step) - 1 + 3) / 4;
+}
+
 struct Depthwise {
   std::size_t height, width, stride;  // of the input
   std::size_t out_height, out_width;
-  std::size_t kernel, step;    // kernel 3 or 5, step 1 or 2
-  std::size_t top, left;       // rows and columns of padding
-  std::uint8_t zero;           // what padding holds
-  const std::int8_t* weights;  // [stride / lanes, kernel / 4 rounded up, kernel, lanes, 4], by places: a column's taps
-                               // are a quad
+  std::size_t kernel, step;  // kernel 3 or 5, step 1 or 2
+  std::size_t top, left;     // rows and columns of padding
+  std::uint8_t zero;         // what padding holds
+  // [stride / lanes, rows together, quads, kernel, lanes, 4], by places: quads of a column's taps, for each of the rows
+  // of outputs that are computed together where that row sees the column.
+  const std::int8_t* weights;
   Requantise requantise;
 };
 

@@ -132,7 +132,7 @@ DepthwiseLayer::DepthwiseLayer(const Kernels& kernels, const Map& in, const Weig
   check(weights.height == weights.width && (weights.height == 3 || weights.height == 5) && window.step <= 2,
         "depthwise kernels of 3 x 3 and 5 x 5 with steps of 1 and 2 are there");
   const auto& pads = window.pads;
-  const std::size_t k = weights.height, lanes = kernels.lanes, groups = (k + 3) / 4, taps = k * k;
+  const std::size_t k = weights.height, lanes = kernels.lanes, taps = k * k;
   task_.height = in.height, task_.width = in.width, task_.stride = in.stride;
   task_.out_height = places(in.height, k, window.step, pads[0], pads[2]);
   task_.out_width = places(in.width, k, window.step, pads[1], pads[3]);
@@ -142,14 +142,15 @@ DepthwiseLayer::DepthwiseLayer(const Kernels& kernels, const Map& in, const Weig
   check_size(out_.height, out_.width, out_.stride);
   bias_.resize(in.stride);
   scales_.resize(in.stride);
-  weights_.assign(in.stride * groups * k * 4, 0);
+  const std::size_t together = rows_together(window.step), quads = column_quads(k, window.step);
+  weights_.assign(in.stride * together * quads * k * 4, 0);
   for (std::size_t place = 0; place < in.stride; ++place) {
     const std::size_t channel = channel_at(place, lanes, in.stride);
     if (channel >= in.channels) continue;
     fold_zero(weights, taps, channel, in.channels, channel, place, bias_, scales_);
-    for (std::size_t tap = 0; tap < taps; ++tap) {
-      const std::size_t row = tap / k, column = tap % k;
-      const std::size_t quad = (place / lanes * groups + row / 4) * k + column;
+    for (std::size_t i = 0; i < together * taps; ++i) {
+      const std::size_t output = i / taps, tap = i % taps, row = tap / k + output, column = tap % k;
+      const std::size_t quad = ((place / lanes * together + output) * quads + row / 4) * k + column;
       weights_[(quad * lanes + place % lanes) * 4 + row % 4] = weights.values[tap * in.channels + channel];
     }
   }

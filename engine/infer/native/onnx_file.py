@@ -180,7 +180,9 @@ def _tensor(data: Message) -> tuple[str, Array]:
     if any(length < 0 for length in shape):
         raise UnreadableError(f"constant {name} of a negative size")
     if raw is not None:
-        array = np.frombuffer(raw, _DTYPES[dtype])
+        array = np.frombuffer(
+            raw, _DTYPES[dtype]
+        ).copy()  # in the file numbers lie anywhere, here where processors want them
     elif dtype == 1:
         array = np.frombuffer(bytes(floats), _DTYPES[1])
     else:
