@@ -131,7 +131,8 @@ class StoredRows:
             stored = int(self._connection("get_collection_stats", name)["row_count"])
             params, kind = self._connection.index_params, self.address.index_type
             params.add_index(field_name="row", index_type=kind, metric_type="L2", params=_build_params(kind, stored))
-            self._connection("create_index", name, params, seconds=BULK_SECONDS)
+            is_server = self.address.path is None  # Milvus Lite builds it when it is loaded, and cannot be waited for
+            self._connection("create_index", name, params, seconds=BULK_SECONDS, sync=is_server)
         self._connection("load_collection", name, seconds=BULK_SECONDS)
 
     def flush(self) -> None:
