@@ -102,7 +102,8 @@ def bring_up_to_date(
             sample.see(_exact(block, threads))
         collection.release_pages()
     rows.build()
-    rows.flush()
+    if added or removed:
+        rows.flush()
     if sample is not None:
         search = MilvusSearch(rows, lambda numbers: collection.rows_numbered(numbers.tolist()), threads)
         recall = sample.recall(_table(search.nearest(sample.queries, K), len(sample.queries)))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from lite import DIMENSION, LiteServer, collection_of, descriptors, lite_server
 
-from copytrace.engine import Collection, Engine, MilvusError, MissingExtraError
+from copytrace.engine import Collection, Engine, MilvusError, MissingExtraError, SearchError
 from copytrace.engine.alike import CROPS
 from copytrace.engine.candidates import nearest_references
 from copytrace.engine.match.views import REFERENCE_VIEWS
@@ -131,8 +131,29 @@ def test_the_collections_rows_decide_with_ties_by_ids(tmp_path: Path) -> None:
         for distance in (0.0, 1.5, 3.0, 100.0):
             assert pairs(search.within(queries, distance)) == pairs(exact.within(queries, distance))
         assert pairs(search.nearest(queries[:0], 3)) == []
-        with pytest.raises(ValueError, match="NaN"):
-            search.nearest(np.full((1, 4), np.nan, np.float32), 1)
+        for wrong, why in ((np.full((1, 4), np.nan), "NaN"), (np.zeros((1, 5)), "dimensions differ")):
+            with pytest.raises(SearchError, match=why):
+                search.nearest(wrong.astype(np.float32), 1)
+        for question in (lambda: search.nearest(queries, 0), lambda: search.within(queries, -1.0)):
+            with pytest.raises(SearchError, match="must be at least"):
+                question()
+
+
+def test_what_a_query_finds_does_not_depend_on_those_beside_it(tmp_path: Path) -> None:
+    """Rows in all directions, of which an index finds the fewest."""
+    rows = np.random.default_rng(0).standard_normal((1500, 64)).astype(np.float32)
+    queries = np.random.default_rng(1).standard_normal((40, 64)).astype(np.float32)
+    with (
+        collection_of(tmp_path / "refs.ct", rows) as collection,
+        searching(lite(tmp_path, "?oversampling=1&index=IVF_FLAT"), collection) as (search, _, state),
+    ):
+        assert state.recall_at_10 is not None and state.recall_at_10 < 1.0
+        for find in (lambda q: search.nearest(q, 20), lambda q: search.within(q, 9.6)):
+            together = pairs(find(queries))
+            alone = [(i, *rest) for i in range(len(queries)) for _, *rest in pairs(find(queries[i : i + 1]))]
+            assert sorted(together) == sorted(alone) and together == sorted(
+                together, key=lambda pair: (pair[2], pair[0])
+            )
 
 
 def test_an_index_is_brought_up_to_date_by_what_differs(tmp_path: Path) -> None:
@@ -396,7 +417,7 @@ def test_a_damaged_folder_of_milvus_lite_can_be_deleted(tmp_path: Path) -> None:
         for file in (tmp_path / "x.db").rglob("*.parquet"):
             file.write_bytes(file.read_bytes()[:-50])
         with pytest.raises(
-            MilvusError, match=r"; delete the folder, and it is made again from the collection$"
+            MilvusError, match=r"; if the folder is damaged, delete it: it is made again from the collection$"
         ) as error:
             open_index(lite(tmp_path), collection)
         assert len(str(error.value).splitlines()) == 1

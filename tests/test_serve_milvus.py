@@ -1,5 +1,7 @@
 """The service with an index in Milvus: what it acknowledges is found, what is gone is not, and no Milvus is no answer."""
 
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from services import Running, photo, running
 
 from copytrace.engine import Collection, MilvusError, ServiceError
 from copytrace.engine.milvus import MilvusAddress
-from copytrace.engine.milvus_index import open_candidates
+from copytrace.engine.milvus_index import index_state, open_candidates, open_index
 from copytrace.engine.serve import load_settings
 
 from bundle_files import small_bundle
@@ -41,6 +43,10 @@ def found(service: Running, number: int) -> list[str]:
     return [match["id"] for match in item["matches"]]
 
 
+def add(service: Running, number: int) -> httpx.Response:
+    return service.client.post("/v1/references", files=[("images", (f"{number}.jpg", photo(number)))])
+
+
 def asked(service: Running, number: int) -> httpx.Response:
     files = [("images", ("q", photo(number)))]
     return service.client.post("/v1/match", files=files, params={"verify": "none"})
@@ -63,6 +69,10 @@ def test_adds_and_deletes_go_to_both(tmp_path: Path, bundle: Path) -> None:
         assert best(service, 61) == "3" and best(service, 3) != "3"
         assert len(found(service, 3)) == len(set(found(service, 3))) == 12
         assert "copytrace_index_bytes 0.0" in service.client.get("/metrics").text
+    with Collection.open(path) as collection:
+        stored = open_index(MilvusAddress.parse(address), collection)
+        assert index_state(stored, collection) is not None, "the next start has nothing to compare"
+        stored.close()
     with running(path, bundle=bundle, index=address) as again:
         stored = again.service.references.index
         assert best(again, 61) == "3" and len(stored) == 12  # type: ignore[arg-type]
@@ -125,6 +135,27 @@ def test_a_change_that_the_collection_refuses_leaves_nothing(
         assert found(service, 1) == ["0"]
         service.add(("2.jpg", photo(2)))  # under the number that was not given
         assert sorted(found(service, 1)) == ["0", "2"] and best(service, 2) == "2"
+
+
+def test_a_full_disk_is_507(tmp_path: Path, bundle: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        with running(tmp_path / "refs.ct", bundle=bundle, index=f"milvus://{disk}/x.db") as service:
+            service.add(("0.jpg", photo(0)))
+            (disk / "filler").write_bytes(b"x" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize))
+            added = 1
+            while (full := add(service, added)).status_code == 200:
+                added += 1  # into what is left of the last block
+            assert (full.status_code, full.json()["error"]["code"]) == (507, "full")
+            assert len(found(service, 1)) == added
+            (disk / "filler").unlink()
+            assert add(service, added).status_code == 200
+            assert best(service, added) == str(added)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_changes_made_without_the_service_are_made_up_for(tmp_path: Path, bundle: Path, server: LiteServer) -> None:

@@ -146,7 +146,7 @@ def _lite_reason(caught: list[BaseException]) -> str:
         return "is open in another process, and Milvus Lite's folder is for one process at a time"
     if isinstance(error, OSError):
         return f"cannot be opened: {error.strerror or error}"
-    return f"cannot be opened: {_one_line(str(error))}; delete the folder, it is made again from the collection"
+    return f"cannot be opened: {_one_line(str(error))}; if the folder is damaged, delete it: it is made again"
 
 
 def _reason(error: BaseException) -> str:

@@ -35,6 +35,7 @@ _PARTITIONS: dict[Part, str] = {"whole": "_default", "crops": "crops"}
 _PREFIX = "copytrace."
 _MESSAGE_BYTES = 4 << 20
 _QUERIES = 256  # of one call
+_HITS = 400_000  # of one call
 _KEYS = 10_000  # of one call
 
 
@@ -65,12 +66,17 @@ class StoredRows:
                 self._make(facts)
             else:
                 self._check(facts)
+            if not self._connection("has_partition", address.name, _PARTITIONS["crops"]):
+                self._connection("create_partition", address.name, _PARTITIONS["crops"])
+            if not self.is_new:
                 self.build()
         except MilvusError as error:
             self._connection.close()
             if address.path is None or error.__cause__ is None:
                 raise
-            raise MilvusError(f"{error}; delete the folder, and it is made again from the collection") from error
+            raise MilvusError(
+                f"{error}; if the folder is damaged, delete it: it is made again from the collection"
+            ) from error
         except BaseException:
             self._connection.close()
             raise
@@ -89,7 +95,6 @@ class StoredRows:
         self._connection(
             "create_collection", self.address.name, schema=schema, properties=properties, consistency_level="Strong"
         )
-        self._connection("create_partition", self.address.name, _PARTITIONS["crops"])
 
     def _check(self, expected: dict[str, str]) -> None:
         """Raises: MilvusError unless the collection that is there is what it is taken for."""
@@ -126,7 +131,8 @@ class StoredRows:
             stored = int(self._connection("get_collection_stats", name)["row_count"])
             params, kind = self._connection.index_params, self.address.index_type
             params.add_index(field_name="row", index_type=kind, metric_type="L2", params=_build_params(kind, stored))
-            self._connection("create_index", name, params, seconds=BULK_SECONDS)
+            is_server = self.address.path is None  # Milvus Lite builds it when it is loaded, and cannot be waited for
+            self._connection("create_index", name, params, seconds=BULK_SECONDS, sync=is_server)
         self._connection("load_collection", name, seconds=BULK_SECONDS)
 
     def flush(self) -> None:
@@ -174,11 +180,12 @@ class StoredRows:
         nearest first, -1 behind the last."""
         found = np.full((len(queries), hits), -1, np.int64)
         params = _search_params(self.address.index_type, hits)
-        for start in range(0, len(queries), _QUERIES):
+        step = max(1, min(_QUERIES, _HITS // hits))
+        for start in range(0, len(queries), step):
             answers = self._asked(
                 "search",
                 self.address.name,
-                data=list(np.ascontiguousarray(queries[start : start + _QUERIES], np.float32)),
+                data=list(np.ascontiguousarray(queries[start : start + step], np.float32)),
                 limit=hits,
                 anns_field="row",
                 search_params={"metric_type": "L2", "params": params},
@@ -189,17 +196,27 @@ class StoredRows:
                 found[query, : len(hit.ids)] = list(hit.ids)
         return found
 
-    def proposed(self, queries: Float32, k: int, alive: Alive, part: Part = "whole", *, rows_each: int = 1) -> Indices:
-        """Numbers, ascending, among which those of the ``k`` nearest to every query should be; those that are not ``alive``
-        any more are asked beyond. rows_each: so many rows of a number may be near to a query."""
+    def proposed(
+        self, queries: Float32, k: int, alive: Alive, part: Part = "whole", *, rows_each: int = 1
+    ) -> tuple[Indices, Indices]:
+        """Pairs (row of a query, number), int64 [P] each, among which those of the ``k`` nearest to every query should be.
+
+        Numbers that are not ``alive`` any more are left out, and asked beyond. rows_each: so many rows of a number may be near
+        to a query. What is proposed to a query does not depend on the others.
+        """
         hits = min(MOST_HITS, max(LEAST_HITS, k * rows_each * self.address.oversampling))
-        while True:
-            numbers = self.nearest(queries, hits, part) // ROWS_EACH
+        left = np.arange(len(queries))
+        pairs = [(left[:0], left[:0])]
+        while len(left):
+            numbers = self.nearest(queries[left], hits, part) // ROWS_EACH
             known = np.unique(numbers[numbers >= 0])
             known = known[alive(known)]
-            if hits == MOST_HITS or all(_suffice(of_one, known, k) for of_one in numbers):
-                return known
-            hits = min(MOST_HITS, 4 * hits)
+            own = [np.intersect1d(of_one, known) for of_one in numbers]
+            suffice = (numbers[:, -1] < 0) | (np.array([len(some) for some in own]) >= k) | (hits == MOST_HITS)
+            pairs += [(np.full(len(own[i]), left[i]), own[i]) for i in np.flatnonzero(suffice).tolist()]
+            left, hits = left[~suffice], min(MOST_HITS, 4 * hits)
+        whose, found = (np.concatenate(column) for column in zip(*pairs, strict=True))
+        return whose, found
 
     def _query(self, condition: str, fields: list[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._asked(
@@ -227,8 +244,3 @@ def _build_params(kind: IndexType, rows: int) -> dict[str, int]:
 def _search_params(kind: IndexType, hits: int) -> dict[str, int]:
     width = max(LEAST_WIDTH, 2 * hits)
     return {"HNSW": {"ef": width}, "DISKANN": {"search_list": width}, "IVF_FLAT": {"nprobe": 64}}.get(kind, {})
-
-
-def _suffice(numbers: Indices, known: Indices, k: int) -> bool:
-    """Whether what was found for one query are all rows there are, or k numbers that are known."""
-    return bool(numbers[-1] < 0) or len(np.intersect1d(numbers, known)) >= k

@@ -6,10 +6,11 @@ brute-force search in float64 with ties ordered by id, whatever the blocks.
 
 from .blocks import Scanner
 from .components import connected_rows, joined_rows
+from .given import nearest_given, pair_distances
 from .index import Index, IndexPairs
 from .nearest import nearest_pairs
 from .on_card import CardScanner
-from .pairs import Pairs, id_ranks
+from .pairs import Pairs, Ranks, id_ranks
 from .range import pairs_within
 from .top import top_pairs
 from .views import Images, ImageSearch, RowSearch, Searches
@@ -21,13 +22,16 @@ __all__ = [
     "Index",
     "IndexPairs",
     "Pairs",
+    "Ranks",
     "RowSearch",
     "Scanner",
     "Searches",
     "connected_rows",
     "id_ranks",
     "joined_rows",
+    "nearest_given",
     "nearest_pairs",
+    "pair_distances",
     "pairs_within",
     "top_pairs",
 ]

@@ -50,6 +50,13 @@ class Pairs:
     def __getitem__(self, which: Any) -> "Pairs":
         return Pairs(self.queries[which], self.references[which], self.distances[which])
 
+    def places_of_each(self) -> Indices:
+        """Of every pair its place, from 0, among those of its query."""
+        by_query = np.argsort(self.queries, kind="stable")
+        places = np.empty(len(self), np.int64)
+        places[by_query] = np.arange(len(self)) - np.searchsorted(self.queries[by_query], self.queries[by_query])
+        return places
+
     def moved(self, offsets: Offsets | None) -> "Pairs":
         """The same with the offset of its query added to every distance."""
         if offsets is None:

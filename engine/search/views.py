@@ -131,11 +131,7 @@ class ImageSearch:
     def nearest(self, k: int) -> ImagePairs:
         """The k images nearest to each image; they are among the nearest rows of its rows, k times as many as an image has."""
         found = self._reduced(self._rows.nearest(k * self._images[1].most_rows))
-        by_query = np.argsort(found.pairs.queries, kind="stable")  # each one's pairs side by side, best first
-        starts = np.searchsorted(found.pairs.queries[by_query], found.pairs.queries)
-        places = np.empty(len(found), np.int64)
-        places[by_query] = np.arange(len(found))
-        return found[places - starts < k]
+        return found[found.pairs.places_of_each() < k]
 
     def within(self, max_distance: float) -> ImagePairs:
         """Every pair of images with two rows whose distance is at most ``max_distance``."""

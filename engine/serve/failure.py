@@ -5,6 +5,7 @@ HMA's routes have ``{"message"}``, and 400 for what is wrong in a request.
 
 import errno
 import logging
+import os
 import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -79,6 +80,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(MilvusError)
     async def _no_index(request: Request, error: MilvusError) -> JSONResponse:
         log.error("%s", error)
+        if os.strerror(errno.ENOSPC) in str(error):
+            return _answer(request, 507, "full", "the disk is full; nothing of this request was kept")
         message = "the index cannot be asked or changed; the log says why"
         return _answer(request, 503, "index", message, {"Retry-After": "5"})
 

@@ -1,7 +1,7 @@
 """The second look at the candidates of a batch: what ``copytrace match`` answers, on references that come and go.
 
-The nearest of every view of every query are found in the index. Among these few references the matcher finds for each query the
-same candidates as among all, since those are in it and all others are further away. Votes are counted in an index of all.
+The nearest of every view of every query are found in the index, and the matcher is given them, each query its own, so that none
+depends on those beside it. Votes are counted in an index of all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..api import Engine
 from ..errors import CollectionError, MatchError
@@ -20,6 +21,7 @@ from ..matches import Match, weigh
 from ..matching import CANDIDATES, VOTED, Matcher
 from ..pictures import Picture
 from ..references import References
+from ..search import IndexPairs
 from ..stored_looks import KINDS
 from .live import LiveReferences
 from .votes import Votes
@@ -34,6 +36,26 @@ class Recalled(NamedTuple):
 
     def most_voted(self, queries: Sequence[LocalFeatures], count: int) -> list[list[int]]:
         return [next(self.numbers) for _ in queries]
+
+
+class Found:
+    """The nearest references of views, as ``candidates.NearestReferences``: given out view by view in their order."""
+
+    def __init__(self, pairs: IndexPairs) -> None:
+        self._pairs = pairs
+        self._given = 0
+
+    def __call__(
+        self, queries: NDArray[np.float32], references: References, k: int, *, crops: bool = True, threads: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        first, self._given = self._given, self._given + len(queries)
+        found = [
+            (query - first, number)
+            for query, name in zip(self._pairs.queries.tolist(), self._pairs.references, strict=True)
+            if first <= query < self._given and (number := references.number(name)) is not None  # else deleted since
+        ]
+        of_row, numbers = np.array(found, np.int64).reshape(-1, 2).T
+        return of_row, numbers
 
 
 class SecondLook:
@@ -55,13 +77,18 @@ class SecondLook:
         """
         views = np.concatenate([picture.descriptors for picture in pictures])
         voted = self._voted(pictures) if votes else [[] for one in pictures if one.features is not None]
-        near = self._references.index.nearest(views, CANDIDATES).references
-        references = self._read(sorted({*near, *(name for names in voted for name in names)}))
+        near = self._references.index.nearest(views, CANDIDATES)
+        references = self._read(sorted({*near.references, *(name for names in voted for name in names)}))
         if references is None:
             return [[] for _ in pictures]
         numbers = [[n for name in names if (n := references.number(name)) is not None] for names in voted]
         matcher = Matcher(
-            references, "full", engine=self._engine, constants=self._constants, recall=Recalled(iter(numbers))
+            references,
+            "full",
+            engine=self._engine,
+            constants=self._constants,
+            recall=Recalled(iter(numbers)),
+            nearest=Found(near),
         )
         return self._weighed(matcher, pictures)
 
