@@ -153,8 +153,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         address = MilvusAddress.parse(options.index or f"milvus://{folder}/x.db")
         told = Measured(Path(folder), rows, address, options.threads).run()
-        files = [path for path in Path(folder, "x.db").rglob("*") if path.is_file()]
-        told["index_megabytes"] = round(sum(path.stat().st_size for path in files) / 1e6)
+        if address.path is not None:
+            files = [path for path in Path(address.path).rglob("*") if path.is_file()]
+            told["index_megabytes"] = round(sum(path.stat().st_size for path in files) / 1e6)
     print(json.dumps({"kind": kind, **told}, indent=2))
 
 
