@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lite import DIMENSION, LiteServer, collection_of, descriptors, lite_server
 
 from copytrace.engine import Collection, Engine, MilvusError, MissingExtraError, SearchError
 from copytrace.engine.alike import CROPS
@@ -26,6 +25,7 @@ from copytrace.engine.search import Index, IndexPairs
 
 from conftest import PHOTOS
 from in_process import run
+from lite import DIMENSION, LiteServer, collection_of, descriptors, lite_server
 
 pymilvus = pytest.importorskip("pymilvus", reason="needs the extra milvus")
 

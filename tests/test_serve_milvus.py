@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from lite import LiteServer, lite_server
 from services import Running, photo, running
 
 from copytrace.engine import Collection, MilvusError, ServiceError
@@ -18,6 +17,7 @@ from copytrace.engine.serve import load_settings
 
 from bundle_files import small_bundle
 from kills import kill_over_and_over
+from lite import LiteServer, lite_server
 
 pytest.importorskip("pymilvus", reason="needs the extra milvus")
 
