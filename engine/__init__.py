@@ -22,6 +22,7 @@ from .dedup import Duplicate, Duplicates, find_duplicates, save_duplicates, save
 from .errors import (
     BadImageError,
     BundleError,
+    ClusterError,
     CollectionError,
     ComparisonError,
     CopytraceError,
@@ -71,6 +72,7 @@ __all__ = [
     "BundleError",
     "CalibratedThresholds",
     "Calibration",
+    "ClusterError",
     "Collection",
     "CollectionError",
     "ComparisonError",

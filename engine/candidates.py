@@ -41,7 +41,7 @@ def nearest_references(
     query_images = Images([str(number) for number in each], each, each)
     owners = np.repeat(all_of_them, len(CROP_LABELS))
     crop_images = Images(list(references.ids), owners, all_of_them)
-    by_crop = ImageSearch(queries, references.crops, query_images, crop_images, threads=threads).nearest(k).pairs
+    by_crop = ImageSearch.of(queries, references.crops, query_images, crop_images, threads=threads).nearest(k).pairs
     return np.append(found.queries, by_crop.queries), np.append(found.references, by_crop.references)
 
 

@@ -19,6 +19,7 @@
     ├── MilvusError                an index in Milvus cannot be reached, or is not what it should be
     ├── MatchError                 evidence or a match model that cannot be read
     ├── ServiceError               the service cannot start as it was told to, or a request to it has failed
+    ├── ClusterError               a cluster of machines cannot be used, or work on it keeps failing
     ├── SignalError                a signal, or an index of signals, that cannot be used
     ├── PlanError                  numbers, or rates, that no plan can be made of
     └── ScoreError                 pairs or ground truth that cannot be scored
@@ -100,6 +101,10 @@ class ComparisonError(StoreError, SearchError):
 
 class ServiceError(CopytraceError):
     """The service cannot start as it was told to, or a request to it has failed."""
+
+
+class ClusterError(CopytraceError):
+    """A cluster of machines cannot be used, or work on it keeps failing."""
 
 
 class SignalError(CopytraceError, ValueError):

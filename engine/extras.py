@@ -11,6 +11,7 @@ BROUGHT = {
     "heif": ("pillow_heif",),
     "milvus": ("pymilvus", "milvus_lite", "grpc"),
     "serve": ("fastapi", "uvicorn", "python_multipart", "pydantic_settings", "prometheus_client", "httpx"),
+    "ray": ("ray",),
     "validation": ("augly", "albumentations"),
     "train": (
         "torch",

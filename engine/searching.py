@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable
-from typing import TypeVar, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from .match.views import WHOLE
 from .outputs import PAIRS, check_output
 from .score import write_pairs
 from .score_normalisation import score_offsets
-from .search import CardScanner, Images, ImageSearch, RowSearch, Scanner, Searches
+from .search import CardScanner, Images, ImageSearch, RowSearch, RowSearches, Scanner, Wanted, answer
 from .store import DescriptorArray, DescriptorFile, Descriptors, check_comparable, in_memory, open_descriptors
 from .store.atomic import replacing
 
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_TOP = 500_000
 _WORTH_A_CARD = 1 << 40  # products: half a minute of two processors, and far more than it takes to wake a card
-Result = TypeVar("Result")
 PathLike = str | os.PathLike[str]
 Searchable = PathLike | NDArray[np.float32] | tuple[Iterable[str | int], NDArray[np.float32]]
 """A descriptor file, descriptors float32 [N, D], or (ids [N], descriptors)."""
@@ -76,31 +75,16 @@ def search(
     """
     if device not in get_args(Device):
         raise ValueError(f"device must be one of {', '.join(get_args(Device))}, not {device!r}")
-    if sum(value is not None for value in (top, k, max_distance)) > 1:
-        raise ValueError("give only one of top, k and max_distance")
-    top = None if top is None else whole_number("top", top, 1)
-    k = None if k is None else whole_number("k", k, 1)
-    max_distance = None if max_distance is None else number("max_distance", max_distance, 0.0)
+    wanted = what_is_wanted(top, k, max_distance)
     threads = None if threads is None else whole_number("threads", threads, 1, MAX_THREADS)
     if bundle is not None and not isinstance(bundle, Bundle):
         bundle = Bundle(file_path("bundle", bundle))
     with _opened("queries", queries, "query") as q, _open_references(references) as r:
-        check_comparable(q, r)
-        if said := mixed(name for file in (q, r) if file.attributes for name in decoders_of(file.attributes)):
-            log.warning("%s and %s: %s", q.path, r.path, said)
-        a, b = _images(q), _images(r)
-        offsets = None if bundle is None else score_offsets(q, bundle, threads)
-        made = origin(q, r) | _normalised(bundle)
+        compared = Compared(q, r, bundle, threads)
 
         def found_by(scanner: Scanner | None) -> Found:
-            used: Device = "cpu" if scanner is None else "cuda"
-            if q.views is None and r.views is None:
-                rows = RowSearch(q.descriptors, r.descriptors, a.ranks, b.ranks, offsets, threads, scanner)
-                return Found(_search(rows, top, k, max_distance), a.ids, b.ids, made, device=used)
-            images = ImageSearch(q.descriptors, r.descriptors, a, b, offsets, threads, scanner)
-            found = _search(images, top, k, max_distance)
-            views = [(_label(q, i), _label(r, j)) for i, j in zip(found.query_rows, found.reference_rows, strict=True)]
-            return Found(found.pairs, a.ids, b.ids, made, views, used)
+            rows = RowSearch(q.descriptors, r.descriptors, *compared.ranks, compared.offsets, threads, scanner)
+            return compared.found(rows, wanted, "cpu" if scanner is None else "cuda")
 
         try:
             return found_by(_scanner(device, q, r))
@@ -109,6 +93,47 @@ def search(
                 raise
             log.warning("searching on the CPU: %s", error)
             return found_by(None)
+
+
+def what_is_wanted(top: int | None, k: int | None, max_distance: float | None) -> Wanted:
+    """Which search these arguments of :func:`search` ask for. Raises: ValueError, TypeError."""
+    if sum(value is not None for value in (top, k, max_distance)) > 1:
+        raise ValueError("give only one of top, k and max_distance")
+    if k is not None:
+        return Wanted("nearest", whole_number("k", k, 1))
+    if max_distance is not None:
+        return Wanted("within", number("max_distance", max_distance, 0.0))
+    return Wanted("top", DEFAULT_TOP if top is None else whole_number("top", top, 1))
+
+
+class Compared:
+    """Queries and references that may be compared, their images, and what becomes of pairs of their rows.
+
+    offsets: what the scores of each query's pairs are normalised by; None where they are not. ranks: of all rows' images.
+    Raises: ComparisonError; SearchError for an id that occurs twice.
+    """
+
+    def __init__(
+        self, queries: Descriptors, references: Descriptors, bundle: Bundle | None, threads: int | None
+    ) -> None:
+        check_comparable(queries, references)
+        made_by = (name for file in (queries, references) if file.attributes for name in decoders_of(file.attributes))
+        if said := mixed(made_by):
+            log.warning("%s and %s: %s", queries.path, references.path, said)
+        self._files = (queries, references)
+        self.images = (_images(queries), _images(references))
+        self.ranks = (self.images[0].row_ranks, self.images[1].row_ranks)
+        self.offsets = None if bundle is None else score_offsets(queries, bundle, threads)
+        self._origin = origin(queries, references) | _normalised(bundle)
+
+    def found(self, rows: RowSearches, wanted: Wanted, device: Device) -> Found:
+        """The answer by a search of the rows, which has the offsets; device: who proposed pairs there."""
+        (q, r), (a, b) = self._files, self.images
+        if q.views is None and r.views is None:
+            return Found(answer(rows, wanted), a.ids, b.ids, self._origin, device=device)
+        found = answer(ImageSearch(rows, a, b), wanted)
+        views = [(_label(q, i), _label(r, j)) for i, j in zip(found.query_rows, found.reference_rows, strict=True)]
+        return Found(found.pairs, a.ids, b.ids, self._origin, views, device)
 
 
 def _scanner(device: Device, queries: Descriptors, references: Descriptors) -> Scanner | None:
@@ -127,14 +152,6 @@ def _scanner(device: Device, queries: Descriptors, references: Descriptors) -> S
             raise
         log.info("searching on the CPU: %s", error)
         return None
-
-
-def _search(searched: Searches[Result], top: int | None, k: int | None, max_distance: float | None) -> Result:
-    if k is not None:
-        return searched.nearest(k)
-    if max_distance is not None:
-        return searched.within(max_distance)
-    return searched.top(DEFAULT_TOP if top is None else top)
 
 
 def _label(file: Descriptors, row: int) -> str:

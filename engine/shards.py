@@ -96,11 +96,16 @@ def _make(folder: Path) -> None:
         raise StoreError(f"{folder}: cannot be made a folder of parts: {error.strerror}") from None
 
 
+def check_number(folder: Path, n: int) -> None:
+    """Raises: StoreError where a folder holds a part, or what was begun of one, of another number of parts."""
+    for other in folder.glob("part-*-of-*.h5*"):
+        if f"-of-{n:05d}.h5" not in other.name:
+            raise StoreError(f"{folder}: holds {other.name}, of another number of parts; give each run its own folder")
+
+
 def _check_others(folder: Path, path: Path, shard: Shard, origin: Origin) -> None:
     """Raises: StoreError where the part that is there, or any part in the folder, is of another run."""
-    for other in folder.glob("part-*-of-*.h5*"):
-        if f"-of-{shard.n:05d}.h5" not in other.name:
-            raise StoreError(f"{folder}: holds {other.name}, of another number of parts; give each run its own folder")
+    check_number(folder, shard.n)
     if (found := read_shard(path)) is None:
         if path.exists() and path.stat().st_size:
             raise StoreError(f"{path}: is there and is no readable part; it is not overwritten, delete it")

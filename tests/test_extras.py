@@ -51,6 +51,7 @@ def test_every_verb_that_needs_an_extra_names_it_in_one_line(error: str, why: st
         f"match|{queries}|{queries}|-o|{tmp_path}/m.csv|--runtime|onnxruntime": "cpu",
         f"dedup|{queries}|-o|{tmp_path}/g.csv|--runtime|onnxruntime": "cpu",
         f"collection|add|{tmp_path}/refs.ct|{queries}|--runtime|onnxruntime": "cpu",
+        f"embed|{queries}|-o|{tmp_path}/f.h5|--ray|auto|--shards|2": "ray",
         f"serve|{tmp_path}/refs.ct|--no-auth": "serve",
         f"client|match|{queries}": "serve",
         f"train|{queries}|-o|{tmp_path}/run": "train",

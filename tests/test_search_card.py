@@ -182,8 +182,8 @@ def test_views_and_empty_sides() -> None:
     q, r = data("clusters", 40, 120, 5)
     queries = Images.of([f"q{i // 4}" for i in range(40)], [f"v{i % 4}" for i in range(40)])
     references = Images.of([f"r{i // 3}" for i in range(120)], [f"v{i % 3}" for i in range(120)])
-    card = ImageSearch(q, r, queries, references, scanner=CardScanner(5, "cpu", block_rows=50))
-    core = ImageSearch(q, r, queries, references)
+    card = ImageSearch.of(q, r, queries, references, scanner=CardScanner(5, "cpu", block_rows=50))
+    core = ImageSearch.of(q, r, queries, references)
     for name, value in (("top", 37), ("nearest", 3), ("within", 0.9)):
         a, b = getattr(card, name)(value), getattr(core, name)(value)
         assert same(a.pairs, b.pairs) and np.array_equal(a.query_rows, b.query_rows)

@@ -154,7 +154,7 @@ def test_search_of_images_equals_brute_force(ties: bool, most: tuple[int, int], 
 
     distances = plain if offsets is None else plain + offsets[:, None]
     images = Images.of(qi, ql), Images.of(ri, rl)
-    searched = ImageSearch(q, r, *images, offsets)
+    searched = ImageSearch.of(q, r, *images, offsets)
 
     def found(pairs: Any) -> list[tuple[float, str, str, int, int]]:
         names = [images[0].ids[i] for i in pairs.pairs.queries], [images[1].ids[i] for i in pairs.pairs.references]

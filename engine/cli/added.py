@@ -6,7 +6,7 @@ from pathlib import Path
 from ..gathering import Gathered
 from ..read import BadImage, describe_ignored
 from ..source_metadata import MetadataReport
-from .embed import first_few
+from .summary import first_few
 
 
 def as_dict(result: Gathered, collection: Path) -> dict[str, object]:

@@ -31,9 +31,9 @@ from ..read import open_source
 from ..store.atomic import replacing
 from .console import print_result
 from .demo import PHOTOS
-from .embed import first_few
 from .opening import EngineOptions, open_engine
 from .options import DeviceOption, RuntimeOption, path
+from .summary import first_few
 
 app = typer.Typer(help="Measure how fast this installation is on this machine. Nothing else should run meanwhile.")
 

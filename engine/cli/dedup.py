@@ -24,9 +24,9 @@ from ..outputs import GROUPS, REPORT, check_output, is_hdf5
 from ..read import BadImage, describe_ignored
 from ..run import OnError
 from .console import errors, print_result, progress_bar
-from .embed import first_few
 from .opening import open_engine
 from .options import DeviceOption, IdsOption, RuntimeOption, number, path
+from .summary import first_few
 
 
 def dedup(

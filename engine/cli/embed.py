@@ -1,6 +1,5 @@
 """``copytrace embed``."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,15 +13,15 @@ from ..decoding import DecoderName
 from ..describe import BackendName
 from ..embedder import Damaged, Output, Role, Views
 from ..manifest import Precision
-from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, BadImage, StampKind, describe_ignored
-from ..run import OnError, Summary
+from ..read import DEFAULT_BYTE_LIMIT, DEFAULT_PIXEL_LIMIT, StampKind
+from ..run import OnError
 from ..shards import embed_shard
 from ..store import Shard
-from .console import Interrupted, errors, print_result, progress_bar
-from .opening import open_engine
-from .options import DeviceOption, IdsOption, RuntimeOption, path
-
-SHOWN_FAILURES = 10
+from .console import Interrupted, progress_bar
+from .embed_by_actors import GOES_ON, embed_by_actors
+from .opening import EngineOptions, open_engine
+from .options import ActorsOption, DeviceOption, IdsOption, RayOption, RuntimeOption, path
+from .summary import print_summary, summary_as_dict, summary_as_text
 
 
 def _shard(text: str | Shard) -> Shard:
@@ -43,7 +42,7 @@ def embed(
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", help="The descriptor file (HDF5) to write; for a shard, the folder.", parser=path
+            "-o", "--output", help="The descriptor file (HDF5) to write; for a single shard, the folder.", parser=path
         ),
     ],
     role: Annotated[Role, typer.Option(help="Queries are also moved away from the bank.")] = "reference",
@@ -74,6 +73,12 @@ def embed(
             metavar="I/N",
         ),
     ] = None,
+    ray: RayOption = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --ray: units of work, some for each actor; they stay in OUTPUT.parts/."),
+    ] = None,
+    actors: ActorsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run ended.")] = False,
     fingerprint: Annotated[
         StampKind, typer.Option(help="What shows --resume that images have changed: size and time, or their bytes.")
@@ -96,92 +101,53 @@ def embed(
     """Turn images into descriptors, written to an HDF5 file, or one of several that `merge` makes one."""
     if views != "whole" and decoder not in ("auto", "cpu"):
         raise typer.BadParameter(f"the decoder {decoder} makes whole pictures only; leave out --decoder or --views")
+    if ray is None and (shards, actors) != (None, None):
+        raise typer.BadParameter("--shards and --actors are of --ray; a single shard is --shard I/N")
+    if ray is not None and (shards is None or shard is not None):
+        raise typer.BadParameter("--ray needs --shards N, some for each actor, and no --shard")
+    made: EngineOptions = {
+        "precision": precision,
+        "device": device,
+        "runtime": runtime,
+        "batch": batch_size,
+        "backend": backend,
+        "pixel_limit": pixel_limit,
+        "decoder": decoder,
+    }
+    options: dict[str, Any] = {
+        "role": role,
+        "output": descriptors,
+        "ids": ids,
+        "on_error": on_error,
+        "byte_limit": byte_limit,
+        "fingerprint": fingerprint,
+        "damaged": damaged,
+        "views": views,
+    }
+    if ray is not None and shards is not None:
+        given = {**made} if bundle == DEFAULT_BUNDLE else {**made, "bundle": bundle.absolute()}
+        embed_by_actors(source, output, shards, ray, actors, threads, given, options, as_json)
+        return
     if runtime == "auto" and (resume or shard is not None):
-        runtime = begun_runtime(output, shard)
-    engine = open_engine(
-        bundle,
-        precision=precision,
-        device=device,
-        runtime=runtime,
-        threads=threads,
-        batch=batch_size,
-        backend=backend,
-        pixel_limit=pixel_limit,
-        decoder=decoder,
-    )
+        made["runtime"] = begun_runtime(output, shard)
+    made["threads"] = threads
+    engine = open_engine(bundle, **made)
     try:
         with progress_bar("embedding") as progress:
-            options: dict[str, Any] = {
-                "role": role,
-                "output": descriptors,
-                "ids": ids,
-                "on_error": on_error,
-                "byte_limit": byte_limit,
-                "fingerprint": fingerprint,
-                "damaged": damaged,
-                "views": views,
-                "progress": progress,
-            }
+            options["progress"] = progress
             if shard is None:
                 summary = engine.embed_source(source, output, resume=resume, **options)
             else:
                 part = embed_shard(engine, source, output, shard.i, shard.n, **options)
                 summary, output = part.summary, part.path
     except Interrupted:
-        again = "run the same command with --resume to go on" if shard is None else "the same command goes on"
+        again = "run the same command with --resume to go on" if shard is None else GOES_ON
         raise Interrupted(f"interrupted; what is done is kept, {again}") from None
     by = engine.embedder.decoder if views == "whole" else CPU
-    result = {**_as_dict(summary, output), "runtime": engine.runtime, "decoder": by}
+    result = {**summary_as_dict(summary, output), "runtime": engine.runtime, "decoder": by}
     if shard is not None:
         result |= {"shard": str(shard), "status": str(part.status), "skipped": part.skipped}
     elif not summary.embedded:
         result["error"] = f"none of the {summary.images} images could be used"
     decoded = "" if by == CPU else f"JPEGs decoded by {by}\n"
-    print_result(result, f"computed by {engine.runtime}\n{decoded}{_as_text(summary, output)}", as_json)
-    if "error" in result:
-        errors.print(f"error: {result['error']}")
-        raise typer.Exit(1)
-
-
-def _as_dict(summary: Summary, path: Path) -> dict[str, object]:
-    return {
-        "output": str(path),
-        "images": summary.images,
-        "embedded": summary.embedded,
-        "rows": summary.rows,
-        "failed": [asdict(bad) for bad in summary.failed],
-        "damaged": [asdict(bad) for bad in summary.damaged],
-        "ignored": summary.ignored,
-        "seconds": round(summary.seconds, 3),
-        "images_per_second": round(summary.rate, 1),
-        "resumed_at": summary.resumed_at,
-        "stage_seconds": {stage: round(seconds, 3) for stage, seconds in summary.stage_seconds.items()},
-    }
-
-
-def _as_text(summary: Summary, path: Path) -> str:
-    failed = {bad.id for bad in summary.failed}
-    kept = [BadImage(bad.id, f"damaged: {bad.reason}") for bad in summary.damaged if bad.id not in failed]
-    lines = [*first_few(summary.failed), *first_few(kept)]
-    if summary.resumed_at:
-        lines.append(f"resumed after {summary.resumed_at} images")
-    if summary.ignored:
-        lines.append(describe_ignored(summary.ignored))
-    stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in summary.stage_seconds.items())
-    if stages:
-        lines.append(f"thread time: {stages}")
-    rows = f" as {summary.rows} rows" if summary.rows != summary.embedded else ""
-    lines.append(
-        f"{summary.embedded} of {summary.images} images embedded{rows}, {len(summary.failed)} failed, "
-        f"{len(summary.damaged)} damaged{' and left out' if summary.damaged and not kept else ''}, "
-        f"in {summary.seconds:.1f} s ({summary.rate:.0f}/s): {path}"
-    )
-    return "\n".join(lines)
-
-
-def first_few(images: list[BadImage], place: str = "in the file") -> list[str]:
-    """A line for each of the first images, and how many more there are; place: where to find them all."""
-    lines = [f"{bad.id}: {bad.reason}" for bad in images[:SHOWN_FAILURES]]
-    if len(images) > SHOWN_FAILURES:
-        lines.append(f"... and {len(images) - SHOWN_FAILURES} more, all listed {place}")
-    return lines
+    print_summary(result, f"computed by {engine.runtime}\n{decoded}{summary_as_text(summary, output)}", as_json)

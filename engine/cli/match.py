@@ -30,10 +30,10 @@ from ..score import read_pairs, write_pairs
 from ..store.atomic import replacing
 from ..stored_crops import COST
 from .console import errors, print_result, progress_bar
-from .embed import SHOWN_FAILURES
 from .indexed import IndexOption, searched
 from .opening import open_engine
 from .options import DeviceOption, IdsOption, RuntimeOption, path
+from .summary import SHOWN_FAILURES
 
 Queries = Annotated[
     Path, typer.Argument(help="A folder (recursive), uncompressed tar, text file of paths, or image.", parser=path)

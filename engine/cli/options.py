@@ -22,6 +22,17 @@ IdsOption = Annotated[
     IdRule,
     typer.Option("--id", help="An image's id: its file name without extension, its path, or WebDataset's key."),
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|HOST:PORT",
+        help="Share the work out on a Ray cluster: one started here, or the one with this head.",
+    ),
+]
+ActorsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="With --ray: actors, each with --threads processors (default: all there is room for)."),
+]
 
 
 def path(text: str | Path) -> Path:

@@ -11,9 +11,10 @@ from .index import Index, IndexPairs
 from .nearest import nearest_pairs
 from .on_card import CardScanner
 from .pairs import Pairs, Ranks, id_ranks
+from .parted import PartedSearch, Wanted, answer
 from .range import pairs_within
 from .top import top_pairs
-from .views import Images, ImageSearch, RowSearch, Searches
+from .views import Images, ImageSearch, RowSearch, RowSearches, Searches
 
 __all__ = [
     "CardScanner",
@@ -22,10 +23,14 @@ __all__ = [
     "Index",
     "IndexPairs",
     "Pairs",
+    "PartedSearch",
     "Ranks",
     "RowSearch",
+    "RowSearches",
     "Scanner",
     "Searches",
+    "Wanted",
+    "answer",
     "connected_rows",
     "id_ranks",
     "joined_rows",

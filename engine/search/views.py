@@ -51,6 +51,11 @@ class Images:
         """Of one image."""
         return int(np.bincount(self.of_row).max(initial=1))
 
+    @property
+    def row_ranks(self) -> Indices:
+        """The rank of every row's image, int64 [N]."""
+        return self.ranks[self.of_row]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ImagePairs:
@@ -111,11 +116,23 @@ class RowSearch:
         return top_pairs(*self._rows, k, **self._how)
 
 
-class ImageSearch:
-    """The searches of images with several rows each."""
+class RowSearches(Searches[Pairs], Protocol):
+    """The three searches of rows, wherever these lie."""
 
-    def __init__(
-        self,
+    @property
+    def pairs_in_all(self) -> int: ...
+
+
+class ImageSearch:
+    """The searches of images with several rows each, by those of their rows, whose ranks are those of their images."""
+
+    def __init__(self, rows: RowSearches, query_images: Images, reference_images: Images) -> None:
+        self._rows = rows
+        self._images = (query_images, reference_images)
+
+    @classmethod
+    def of(
+        cls,
         queries: Rows,
         references: Rows,
         query_images: Images,
@@ -123,10 +140,11 @@ class ImageSearch:
         offsets: Offsets | None = None,
         threads: int | None = None,
         scanner: Scanner | None = None,
-    ) -> None:
-        self._images = (query_images, reference_images)
-        query_ranks, reference_ranks = (images.ranks[images.of_row] for images in self._images)
-        self._rows = RowSearch(queries, references, query_ranks, reference_ranks, offsets, threads, scanner)
+    ) -> "ImageSearch":
+        """Of rows as :class:`RowSearch` takes them."""
+        ranks = (query_images.row_ranks, reference_images.row_ranks)
+        rows = RowSearch(queries, references, *ranks, offsets, threads, scanner)
+        return cls(rows, query_images, reference_images)
 
     def nearest(self, k: int) -> ImagePairs:
         """The k images nearest to each image; they are among the nearest rows of its rows, k times as many as an image has."""

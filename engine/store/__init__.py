@@ -5,8 +5,8 @@ from .convert import Converted, convert_descriptors
 from .descriptors import DescriptorFile, open_descriptors, read_attributes, refuse_views, write_descriptors
 from .journal import Journal, Slice, begun_as
 from .memory import DescriptorArray, Descriptors, in_memory
-from .merge import Merged, merge_descriptors
-from .parts import Origin, Shard, merge_parts, read_shard
+from .merge import Merged, check_together, merge_descriptors
+from .parts import Origin, Shard, check_parts, merge_parts, read_shard
 from .submission import check_submission, write_submission
 
 __all__ = [
@@ -21,7 +21,9 @@ __all__ = [
     "Slice",
     "begun_as",
     "check_comparable",
+    "check_parts",
     "check_submission",
+    "check_together",
     "convert_descriptors",
     "in_memory",
     "merge_descriptors",

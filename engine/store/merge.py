@@ -65,8 +65,7 @@ def merge_files(paths: Sequence[Path], output: Path, images: int | None = None) 
     check_output(output, DESCRIPTORS, paths)
     with ExitStack() as stack:
         opened = [stack.enter_context(open_descriptors(path)) for path in paths]
-        attributes = _shared_attributes(opened)
-        _check_images(opened)
+        attributes = check_together(opened, images)
         ids = [name for file in opened for name in file.ids]
         order = np.asarray(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
         shape = (len(ids), opened[0].descriptors.shape[1])
@@ -74,14 +73,23 @@ def merge_files(paths: Sequence[Path], output: Path, images: int | None = None) 
             sorted(pair for pairs in lists for pair in pairs)
             for lists in ([file.failed() for file in opened], [file.damaged() for file in opened])
         )
-        seen = len(set(ids).union(name for name, _ in failed))
-        if images not in (None, seen):
-            raise StoreError(f"{paths[0].parent}: its parts hold {seen} of the {images} images of their source")
         views = [label for file in opened for label in file.views or ()]
         columns = {VIEWS: [views[i] for i in order.tolist()]} if views else None
         parts = _parts(opened, ids, order)
         write_descriptors(output, parts, shape, failed, attributes, damaged, columns=columns)
         return Merged(len(paths), *shape, len(set(ids)), len(failed))
+
+
+def check_together(files: Sequence[DescriptorFile], images: int | None = None) -> dict[str, str]:
+    """Make sure that the images of files may lie in one; the attributes that they have in common.
+
+    images: how many there must be, with those that failed. Raises: StoreError, ComparisonError naming the files.
+    """
+    attributes = _shared_attributes(files)
+    seen = _check_images(files)
+    if images not in (None, seen):
+        raise StoreError(f"{files[0].path.parent}: its parts hold {seen} of the {images} images of their source")
+    return attributes
 
 
 def _shared_attributes(files: Sequence[DescriptorFile]) -> dict[str, str]:
@@ -110,8 +118,9 @@ def _shared_attributes(files: Sequence[DescriptorFile]) -> dict[str, str]:
     return shared | decoder_attribute(decoders)
 
 
-def _check_images(files: Sequence[DescriptorFile]) -> None:
-    """Raises: StoreError for a row that is there twice, and for an image that is in two files."""
+def _check_images(files: Sequence[DescriptorFile]) -> int:
+    """How many images there are, with those that failed. Raises: StoreError for a row that is there twice, and for an image
+    that is in two files."""
     seen: dict[str, DescriptorFile] = {}
     for file in files:
         rows = Counter(zip(file.ids, file.views or repeat("whole"), strict=False))
@@ -123,6 +132,7 @@ def _check_images(files: Sequence[DescriptorFile]) -> None:
             if name in seen:
                 raise StoreError(f"{file.path}: the id {name!r} is in {seen[name].path} too")
             seen[name] = file
+    return len(seen)
 
 
 def _check_holders(files: Sequence[DescriptorFile]) -> None:

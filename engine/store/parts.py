@@ -96,6 +96,15 @@ def merge_parts(folder: str | os.PathLike[str], output: str | os.PathLike[str]) 
     Raises: StoreError, ComparisonError (which is one) naming the files; ValueError or TypeError for what is no path.
     """
     folder, output = file_path("folder", folder), file_path("output", output)
+    paths, images = check_parts(folder)
+    return merge_files(paths, output, images=images)
+
+
+def check_parts(folder: Path) -> tuple[list[Path], int]:
+    """The files of all parts in their order, of one source and made in one way, and how many images the source has.
+
+    Raises: StoreError, ComparisonError naming the files.
+    """
     paths = part_files(folder)
     expected = None
     for i, path in enumerate(paths):
@@ -111,7 +120,7 @@ def merge_parts(folder: str | os.PathLike[str], output: str | os.PathLike[str]) 
         if difference := expected.difference(origin):
             raise ComparisonError(f"{paths[0]} and {path} do not belong together: {difference}")
     assert expected is not None
-    return merge_files(paths, output, images=expected.images)
+    return paths, expected.images
 
 
 def part_files(folder: Path) -> list[Path]:
