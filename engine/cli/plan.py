@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ..api import Engine
 from ..arguments import MAX_THREADS
 from ..bundle import DEFAULT_BUNDLE
 from ..errors import PlanError
@@ -16,8 +15,9 @@ from ..plan import read_rates as read
 from ..plan import save_rates as save
 from ..plan.task import PAIRS
 from ..read import open_source
-from .console import building_shown, errors, print_result
+from .console import errors, print_result
 from .demo import PHOTOS
+from .opening import EngineOptions, open_engine
 from .options import DeviceOption, path
 
 EFFORT = Effort()
@@ -80,15 +80,15 @@ def plan(
 
     The rates are measured first, which takes about a minute on a machine that does nothing else, or read from a file.
     """
-    how: dict[str, Any] = {"precision": precision, "device": device}
-    measuring = [images, measure, threads, *how.values(), bundle]
+    how = EngineOptions(precision=precision, device=device, threads=threads)
+    measuring = [images, measure, threads, precision, device, bundle]
     if rates is not None and measuring != [None, None, None, "int8", "auto", DEFAULT_BUNDLE]:
         raise typer.BadParameter("--rates are given, so nothing is measured; leave out what measuring needs")
     if None in (references, queries) and not (measure is not None and references is None and queries is None):
         raise typer.BadParameter("give --references and --queries; --measure can stand alone")
     fleet = Fleet(machines, hours, gpus)
     task = None if references is None or queries is None else Task(references, queries, top, image_bytes)
-    found = read(rates) if rates is not None else _measured(images, bundle, how, threads, fleet, measure)
+    found = read(rates) if rates is not None else _measured(images, bundle, how, fleet, measure)
     if measure is not None:
         save(found, measure)
     if task is None:
@@ -98,15 +98,12 @@ def plan(
     print_result(planned.record(), planned.text(), as_json)
 
 
-def _measured(
-    images: Path | None, bundle: Path, how: dict[str, Any], threads: int | None, fleet: Fleet, output: Path | None
-) -> Rates:
+def _measured(images: Path | None, bundle: Path, how: EngineOptions, fleet: Fleet, output: Path | None) -> Rates:
     if output is not None:
         check_rates_output(output)
     source = open_source(PHOTOS / "references" if images is None else images)
-    with building_shown() as building:
-        engine = Engine(bundle, **how, threads=threads, building=building)
+    engine = open_engine(bundle, **how)
     check_fleet(fleet, "cuda" if any(network.lanes for network in engine.embedder.networks) else "cpu")
-    options = {"bundle": str(bundle), **how, "threads": threads}
+    options = {"bundle": str(bundle), **how}
     found = measure_rates(engine, source, options, effort=EFFORT, say=lambda what: errors.print(f"measuring: {what}"))
     return found if images is not None else replace(found, image_source="the package")

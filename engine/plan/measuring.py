@@ -44,7 +44,7 @@ class Effort:
 def measure_rates(
     engine: Engine,
     source: Source,
-    options: Mapping[str, str | int | None],
+    options: Mapping[str, object],
     *,
     effort: Effort | None = None,
     say: Callable[[str], None] = lambda text: None,
