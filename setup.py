@@ -59,6 +59,7 @@ setup(
     package_data={
         "copytrace.engine": ["py.typed", "bundles/*/*", "photos/**/*", "score/templates/*", "serve/page/*", "*.pyi"],
     },
+    exclude_package_data={"copytrace.engine.serve": ["container/*"]},  # it builds on the sources
     ext_modules=[
         extension("copytrace.engine._core", "csrc"),
         # Nothing fused here: the geometry gives the same bits as its numpy definition, on every processor.

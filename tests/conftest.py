@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # as many processes as processors: torch's own threads would only wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 PHOTOS = ROOT / "engine" / "photos"

@@ -125,7 +125,8 @@ def test_missing_libraries_name_the_extra() -> None:
         "import sys; sys.modules['onnxruntime'] = None; sys.modules['faiss'] = None\n"
         "from copytrace.engine.cli import main; main()"
     )
-    result = subprocess.run([sys.executable, "-c", code, "demo", "-o", "/tmp/x"], capture_output=True, text=True)
+    command = ["embed", str(PHOTOS / "queries"), "-o", "/tmp/x.h5", "--runtime", "onnxruntime"]
+    result = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
     assert result.returncode == 1 and "copytrace[cpu]" in result.stderr and len(result.stderr.splitlines()) == 1
 
 

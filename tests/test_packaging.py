@@ -52,6 +52,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         names = set(file.namelist())
     assert all(name.split("/")[0] == "copytrace" or ".dist-info/" in name for name in names)
     assert not [name for name in names if name.endswith((".cpp", ".hpp", ".md")) and "bundles" not in name]
+    assert not [name for name in names if "/container/" in name]
     assert {
         f"copytrace/{path.relative_to(ROOT)}" for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")
     } <= names
