@@ -90,7 +90,7 @@ def sources(task: Task, rates: Rates) -> Choice:
     parts = max(work.shards(task, rates), needed)
     return Choice(
         "how to cut the references",
-        f"one source in {count_text(parts)} shards"
+        f"one source in {count_text(parts)} shard{'s' if parts > 1 else ''}"
         if needed == 1
         else f"{count_text(needed)} sources of at most {count_text(most)} images, {count_text(parts)} shards in all",
         f"a shard of about {seconds_text(work.SHARD_SECONDS)}; every process lists its whole source, {space.LISTED_IMAGE} B "

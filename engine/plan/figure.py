@@ -26,7 +26,7 @@ class Figure:
             return bytes_text(self.value)
         if self.unit == "bytes/s":
             return f"{bytes_text(self.value)}/s"
-        return f"{count_text(self.value)} {self.unit}"
+        return f"{count_text(self.value)} {self.unit if self.value != 1 else self.unit.removesuffix('s')}"
 
 
 def count_text(value: float) -> str:
