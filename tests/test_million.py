@@ -12,7 +12,7 @@ from benchmarks.million_checks import pairs_differ
 
 from conftest import PHOTOS
 
-REFERENCES, QUERIES = 1500, 30  # enough for a run on one thread to be killed after a second, when its journal has grown
+REFERENCES, QUERIES = 1500, 75  # enough for a run on one thread to be killed after a second, when its journal has grown
 
 
 @pytest.fixture(scope="module")
