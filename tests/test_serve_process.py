@@ -1,5 +1,6 @@
 """The service as a process: how it starts, what signals do, kills, full disks, flipped bytes."""
 
+import contextlib
 import json
 import os
 import resource
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -33,6 +35,30 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, bundle: Path) -> None:
     """The short form of ``make test-kills``."""
     assert "3 kills" in kill_over_and_over(tmp_path / "refs.ct", bundle, kills=3, clients=8)
+
+
+def test_signals_that_come_together_are_one_and_a_further_one_ends_at_once(tmp_path: Path, bundle: Path) -> None:
+    process = Process(tmp_path / "refs.ct", bundle)
+    process.process.send_signal(signal.SIGTERM)
+    assert process.end(signal.SIGTERM) == 0
+    process = Process(tmp_path / "refs.ct", bundle)
+    large = cv2.imencode(".png", np.zeros((4000, 6000, 3), np.uint8))[1].tobytes()  # long to decode, short to send
+    files = [("images", (f"{i}.png", large)) for i in range(50)]
+
+    def ask() -> None:
+        with contextlib.suppress(httpx.TransportError):  # it is left without an answer
+            httpx.post(f"{process.url}/v1/match", files=files, timeout=60)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    time.sleep(0.5)
+    process.process.send_signal(signal.SIGTERM)
+    time.sleep(1.2)
+    begun = time.monotonic()
+    assert process.end(signal.SIGTERM) == 128 + signal.SIGTERM and time.monotonic() - begun < 2
+    asking.join()
+    with Collection.open(tmp_path / "refs.ct", write=True):
+        pass
 
 
 def test_sigterm_finishes_what_is_under_way_and_ends_with_0(tmp_path: Path, bundle: Path) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,8 +27,15 @@ SWITCH_SECONDS = 0.001
 change of references waited each time for five milliseconds, Python's own default: a small one took six times as long."""
 
 
+ONE_SIGNAL_SECONDS = 1.0
+"""Signals that come together are one: `timeout`, for example, sends its own to the process, and then to its group."""
+
+
 class Server(uvicorn.Server):
-    """Serves until SIGTERM or SIGINT, then finishes what is under way and returns; a second signal does not wait for it."""
+    """Serves until SIGTERM or SIGINT, then finishes what is under way and returns.
+
+    A further signal ends the process at once, as a kill would: what was acknowledged is on the disk.
+    """
 
     def __init__(self, service: Service) -> None:
         settings = service.settings
@@ -44,6 +53,7 @@ class Server(uvicorn.Server):
             )
         )
         self._service = service
+        self._asked: float | None = None
         self.failure: BaseException | None = None
 
     @contextmanager
@@ -60,8 +70,10 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit:
-            self.force_exit = True
+        now = time.monotonic()
+        if self._asked is not None and now - self._asked >= ONE_SIGNAL_SECONDS:
+            os._exit(128 + sig)
+        self._asked = self._asked or now
         self.should_exit = True
         self._service.state = "draining"
 
