@@ -218,7 +218,8 @@ def test_the_work_of_processors_is_measured_where_something_else_runs() -> None:
         while time.process_time() < end:
             pass
 
-    assert 0.09 <= Clock(2, by_processor=True).median(1, work) < 0.2 <= Clock(2).median(1, work)
+    # The two clocks tick apart, by microseconds.
+    assert 0.09 <= Clock(2, by_processor=True).median(1, work) < 0.19 <= Clock(2).median(1, work)
     child = [sys.executable, "-c", "import time\nwhile time.process_time() < 0.2: pass"]
     assert Clock(1, by_processor=True).median(1, lambda: subprocess.run(child, check=True)) >= 0.19
 
