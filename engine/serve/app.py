@@ -49,13 +49,13 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     failure.install(app)
-    app.router.routes.append(QuickMatch(service))  # before the route that it stands for
     for part in (matching, references, embedding, jobs, reviews):
         app.include_router(part.router, responses=_ERRORS)
     app.include_router(hma)
     app.include_router(status.router)
     app.include_router(page.router)
     app.add_middleware(SmallBodies, seconds=service.settings.request_seconds)
+    app.add_middleware(QuickMatch, service=service)
     app.add_middleware(Counted, service=service)
     return app
 

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 HMA = ("/h/", "/m/", "/c/")
 """What the paths of HMA's routes begin with."""
+KNOWN = (HTTPException, RequestValidationError, CollectionError, MilvusError)
+"""Errors that a request may end with; any other is the service's own fault."""
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -56,38 +58,35 @@ def is_full_disk(error: CollectionError) -> bool:
 def install(app: FastAPI) -> None:
     """Let every failure of an app be answered in the same form."""
 
-    @app.exception_handler(RequestError)
-    async def _refused(request: Request, error: RequestError) -> JSONResponse:
-        return _answer(request, error.status, error.code, str(error), error.headers)
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        return response_to(request, error)
 
-    @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+    for kind in (*KNOWN, Exception):
+        app.add_exception_handler(kind, refused)
+
+
+def response_to(request: Request, error: Exception) -> JSONResponse:
+    """What a request is answered that has failed with this error."""
+    if isinstance(error, RequestError):
+        return _answer(request, error.status, error.code, str(error), error.headers)
+    if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
         return _answer(request, status, status.phrase.lower().replace(" ", "_"), str(error.detail), error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    if isinstance(error, RequestValidationError):
         lines = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         return _answer(request, 422, "invalid", "; ".join(lines))
-
-    @app.exception_handler(CollectionError)
-    async def _storage(request: Request, error: CollectionError) -> JSONResponse:
+    if isinstance(error, CollectionError):
         log.error("%s", error)
         if is_full_disk(error):
             return _answer(request, 507, "full", "the disk is full; nothing of this request was kept")
         return _answer(request, 500, "storage", "the collection cannot be read or written; the log says why")
-
-    @app.exception_handler(MilvusError)
-    async def _no_index(request: Request, error: MilvusError) -> JSONResponse:
+    if isinstance(error, MilvusError):
         log.error("%s", error)
         if os.strerror(errno.ENOSPC) in str(error):
             return _answer(request, 507, "full", "the disk is full; nothing of this request was kept")
         message = "the index cannot be asked or changed; the log says why"
         return _answer(request, 503, "index", message, {"Retry-After": "5"})
-
-    @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        return _answer(request, 500, "internal", "an error of the service; the log has its traceback")
+    return _answer(request, 500, "internal", "an error of the service; the log has its traceback")
 
 
 def _answer(

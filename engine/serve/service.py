@@ -5,8 +5,9 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -148,19 +149,27 @@ class Service:
             self.metrics.rejected.labels("queue").inc()
             raise self.queue_full() from None
         everything = asyncio.gather(*futures)
-        gone = asyncio.ensure_future(_cancel_when_gone(request, everything))
+        ended = ""  # why nobody waits for it any more
+
+        def give_up(why: str) -> None:
+            nonlocal ended
+            ended = why
+            everything.cancel()
+
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(self.settings.request_seconds, give_up, "time")
+        gone = loop.create_task(_when_gone(request, partial(give_up, "gone")))
         try:
-            async with asyncio.timeout(self.settings.request_seconds):
-                found = await everything
-        except TimeoutError:
-            self.metrics.rejected.labels("time").inc()
-            raise busy("the request took too long", RETRY_SECONDS) from None
+            found = await everything
         except asyncio.CancelledError:
-            if not gone.done():
+            if not ended:
                 raise
-            self.metrics.rejected.labels("gone").inc()
-            raise ClientGoneError from None
+            self.metrics.rejected.labels(ended).inc()
+            if ended == "gone":
+                raise ClientGoneError from None
+            raise busy("the request took too long", RETRY_SECONDS) from None
         finally:
+            late.cancel()
             gone.cancel()
             everything.cancel()  # and with it all that has not begun
         seconds = {"queue": max(waited for _, waited in found)}
@@ -248,11 +257,11 @@ class Service:
         )
 
 
-async def _cancel_when_gone(request: Request, work: "asyncio.Future[Any]") -> None:
-    """Give the work up when the client has gone."""
+async def _when_gone(request: Request, tell: Callable[[], None]) -> None:
+    """Tell when the client has gone."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    work.cancel()
+    tell()
 
 
 def _log_building(what: str, done: float) -> None:

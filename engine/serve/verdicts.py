@@ -2,20 +2,23 @@
 
 from collections.abc import Sequence
 from functools import cache
-
-import numpy as np
+from math import exp
 
 from ..match.aligned import NOTHING
-from ..match.probability import PairFeatures, PairModel, sigmoid
+from ..match.probability import PairFeatures, PairModel
 from ..match.verification import NONE
 
 
 def similarity_probabilities(model: PairModel, scores: Sequence[float]) -> list[float]:
     """Probabilities of pairs of which no more than the score, -(squared distance), is known."""
     at_zero, slope = _line(model)
-    cosines = 1.0 + np.asarray(scores, np.float64) / 2.0
-    found: list[float] = sigmoid(at_zero + slope * cosines).tolist()
-    return found
+    return [_sigmoid(at_zero + slope * (1.0 + score / 2.0)) for score in scores]
+
+
+def _sigmoid(logit: float) -> float:
+    """For the ten scores of an answer, numpy's way takes five times as long."""
+    small = exp(-abs(logit))
+    return (1.0 if logit >= 0 else small) / (1.0 + small)
 
 
 @cache

@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fastapi import Request, Response
-from starlette.routing import BaseRoute, Match
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..access import authorised
+from ..failure import KNOWN, response_to
 from ..service import Service, Verify
 from .matching import answer
 
@@ -28,26 +28,31 @@ class Asked(NamedTuple):
     evidence: bool = False
 
 
-class QuickMatch(BaseRoute):
-    """Stands before the other routes. All errors take their way."""
+class QuickMatch:
+    """Middleware that stands before everything that only other routes need. All errors take their way."""
 
-    path = path_format = "/v1/match"
-    methods = frozenset({"POST"})
+    path = "/v1/match"
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
         self._service = service
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] != "http" or scope["path"] != self.path or scope["method"] != "POST":
-            return Match.NONE, {}
-        asked = read_query(scope["query_string"])
-        return (Match.NONE, {}) if asked is None else (Match.FULL, {"route": self, "asked": asked})
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ours = scope["type"] == "http" and scope["path"] == self.path and scope["method"] == "POST"
+        asked = read_query(scope["query_string"]) if ours else None
+        if asked is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = self  # for what counts requests by their routes
         request = Request(scope, receive, send)
-        authorised(self._service.access, request, "read")
-        found = await answer(request, self._service, *scope["asked"])
-        await Response(found.model_dump_json(), media_type="application/json")(scope, receive, send)
+        response: Response
+        try:
+            authorised(self._service.access, request, "read")
+            found = await answer(request, self._service, *asked)
+            response = Response(found.model_dump_json(), media_type="application/json")
+        except KNOWN as error:
+            response = response_to(request, error)
+        await response(scope, receive, send)
 
 
 @lru_cache(256)
