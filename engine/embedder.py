@@ -57,6 +57,8 @@ class Embedder(Protocol):
     """Threads that decode side by side."""
     workers: int
     """Threads that compute embeddings side by side."""
+    two_stages: bool
+    """Whether pictures go from decoders to workers; else each worker takes images all the way from bytes to rows."""
     batch: int
     """Images it does best to be given at a time; changes no row."""
 

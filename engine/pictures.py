@@ -1,10 +1,10 @@
 """Joins reading, views, networks and local features: an image becomes everything that matching compares.
 
-As in ``pipeline``, decoding and networks run side by side, results leave in the order of the images, and what waits between two
-stages is bounded.
+As in ``pipeline``, a thread takes images all the way, or decoding and networks run side by side where the embedder says so;
+results leave in the order of the images, and what waits between two stages is bounded.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -21,13 +21,15 @@ from .match.isc2021 import branch_views
 from .match.regions import MOST_REGIONS, Box, RegionFinder, find_regions
 from .match.views import View, query_views, reference_crops
 from .parallel import Threads
-from .pipeline import StageTimers
+from .pipeline import StageTimers, chunks_of
 from .read import BadImage, Image, PixelImage, PixelSet, UndecodableError, stretch_sizes
 from .read.decode import decode_whole
 from .region_finders import FinderName, region_finder
 
 _MOST_WAITING = 1024
 """Pictures with views and features that wait for networks at most, however many processors there are: a gigabyte or two."""
+_TOGETHER = 4
+"""Images that a thread takes all the way at a time."""
 Pixels = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
@@ -116,7 +118,17 @@ def picture_stream(
     def embedded(group: list[_Opened | BadImage]) -> list[Picture | BadImage]:
         return _embed(embedder, group, looks, timers)
 
+    def all_the_way(images: list[Image | PixelImage]) -> list[Picture | BadImage]:
+        return embedded([opened_one(image) for image in images])
+
     decoders, workers = Threads(embedder.decoders, "decode"), Threads(embedder.workers, "infer")
+    if not embedder.two_stages:
+        known = len(images) if isinstance(images, Sized) else _TOGETHER * workers.count
+        chunks = chunks_of(images, max(1, min(_TOGETHER, -(-known // workers.count))))
+        with closing(workers.map(all_the_way, chunks, 2 * workers.count + 1)) as done:
+            for pictures in done:
+                yield from pictures
+        return
     window = min(2 * decoders.count * embedder.batch, max(_MOST_WAITING, 2 * decoders.count))
     with closing(decoders.map(opened_one, images, window)) as opened:
         groups = _groups(opened, embedder.batch)

@@ -1,7 +1,8 @@
-"""Joins the stages: images become descriptors, decoding and networks side by side, results in the order of the images.
+"""Joins the stages: images become descriptors, results in the order of the images.
 
-Everything between two stages waits in a bounded window, so memory does not grow with the number of images; and since results
-leave in the order in which images came, nothing depends on timing.
+A thread takes a batch of images all the way, or, where the embedder says so, decoding and networks run side by side. What waits
+is bounded, so memory does not grow with the number of images; and since results leave in the order in which images came,
+nothing depends on timing.
 """
 
 import time
@@ -91,6 +92,11 @@ class Pipeline:
             yield from map(embed, [decode(list(images))])
             return
         decoders, workers = self._decoders, self._workers
+        if not self.embedder.two_stages:
+            batches = chunks_of(images, self._fitted(count, workers.count))
+            with closing(workers.map(lambda some: embed(decode(some)), batches, 2 * workers.count + 1)) as slices:
+                yield from slices
+            return
         # A batch's worth of images per task: handed over one by one they took a seventh longer.
         size = self._fitted(count, decoders.count)
         window = min(2 * decoders.count + 1, max(2, MOST_WAITING // size))

@@ -122,6 +122,11 @@ def recorded(tmp_path: Path) -> Recorded:
     return Recorded(Bundle(small_bundle(tmp_path / "bundle")), threads=3, decoders=2, batch=4)
 
 
+@pytest.fixture
+def in_one_go(tmp_path: Path) -> Recorded:
+    return Recorded(Bundle(small_bundle(tmp_path / "bundle")), threads=3, batch=4)
+
+
 def items(count: int) -> Iterator[PixelImage]:
     rng = np.random.default_rng(0)
     return (PixelImage(str(i), rng.integers(0, 256, (50, 40, 3), np.uint8)) for i in range(count))
@@ -142,6 +147,19 @@ def test_batches_fit_what_is_there(recorded: Recorded) -> None:
         assert names == ({threading.current_thread().name.split("_")[0]} if count == 1 else {"infer"})
 
 
+def test_as_many_decoders_as_workers_are_the_same_threads(recorded: Recorded, in_one_go: Recorded) -> None:
+    expected = [part.rows for part in Pipeline(recorded).embed(items(40), "raw")]
+    pipeline, before = Pipeline(in_one_go), threading.active_count()
+    for count, sizes in ((1, [1]), (2, [1, 1]), (7, [3, 3, 1]), (40, [4] * 10)):
+        in_one_go.decoded, in_one_go.embedded = [], []
+        parts = list(pipeline.embed(items(count), "raw", count=count))
+        assert [name for part in parts for name, _ in part.items] == [str(i) for i in range(count)]
+        assert [len(part.rows) for part in parts] == sizes
+        assert sorted(in_one_go.decoded) == sorted(in_one_go.embedded)
+        assert (np.concatenate([part.rows for part in parts]) == np.concatenate(expected)[:count]).all()
+    assert threading.active_count() - before <= 3
+
+
 def test_threads_stay_and_are_as_many_as_said(recorded: Recorded) -> None:
     pipeline, before = Pipeline(recorded), threading.active_count()
     for _ in range(5):
@@ -150,7 +168,9 @@ def test_threads_stay_and_are_as_many_as_said(recorded: Recorded) -> None:
     assert len({name for _, name in recorded.decoded}) <= 2 and len({name for _, name in recorded.embedded}) <= 3
 
 
-def test_a_stream_that_is_left_early_leaves_nothing_running(recorded: Recorded) -> None:
+@pytest.mark.parametrize("made", ["recorded", "in_one_go"])
+def test_a_stream_that_is_left_early_leaves_nothing_running(made: str, request: pytest.FixtureRequest) -> None:
+    recorded: Recorded = request.getfixturevalue(made)
     slow = threading.Semaphore(0)
 
     def endless() -> Iterator[PixelImage]:
