@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from benchmarks.alternatives.__main__ import Measured, _figures, table
+from benchmarks.alternatives.apart import Apart
 from benchmarks.alternatives.models import MODELS
 from benchmarks.alternatives.photographs import megapixels
 from benchmarks.layers import profile
 from benchmarks.layers import table as layer_table
-from copytrace.engine import Bundle
+from copytrace.engine import Bundle, Engine
 from copytrace.engine.read import decode_sizes, image_size
 
 from conftest import PHOTOS
@@ -27,6 +28,17 @@ def test_networks_compute_the_same_in_every_runtime(name: str) -> None:
     found = MODELS[name](1)(batch)
     np.testing.assert_allclose(found, right, atol=2e-4)
     assert found.shape == (3, sum(file.dimension for file in networks))
+
+
+def test_a_contender_has_a_process_of_its_own(tmp_path: Path) -> None:
+    paths = sorted((PHOTOS / "references").glob("*.jpg"))
+    with Apart("programs", "copytrace int8", 1) as ours:
+        for _ in range(2):
+            rows, wall, processor = ours.run(paths, tmp_path)
+            assert rows.shape == (len(paths), 256) and wall > 0 and processor > 0
+        assert (rows == Engine().embed(paths)).all()
+        with pytest.raises(SystemExit, match="copytrace int8: its process ended"):
+            ours.run([tmp_path / "missing.jpg"], tmp_path / "nowhere")
 
 
 def test_photographs_of_a_megapixel(tmp_path: Path) -> None:

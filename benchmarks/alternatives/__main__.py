@@ -4,9 +4,10 @@
     python -m benchmarks.alternatives                            # whole programs on 1-megapixel JPEGs, then networks alone
     python -m benchmarks.alternatives --images FOLDER --only "copytrace int8" PDQ
 
-Interleaved, the same files and threads, median and range of the rounds; first a gate: what should compute the same does, and
-what computes something else tells the images apart. Prints tables, and writes benchmarks/results/alternatives.json with the
-machine's record. Times of the processor stand beside those of the clock: on a busy machine only they mean something.
+Each in a process of its own, interleaved, the same files and threads, median and range of the rounds; first a gate: what should
+compute the same does, and what computes something else tells the images apart. Prints tables, and writes
+benchmarks/results/alternatives.json with the machine's record. Times of the processor stand beside those of the clock: on a
+busy machine only they mean something.
 torch.compile needs a C++ compiler and some minutes the first time.
 """
 
@@ -16,13 +17,18 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.harness import PAUSE
+
+from .apart import Apart
 
 ROOT = Path(__file__).parent.parent.parent
 EVALUATION = ROOT.parent / "shared" / "data" / "eval" / "references"
@@ -30,6 +36,8 @@ OURS = "copytrace int8"
 WANTED = {"plain torch": 12.0, "PDQ": 3.0, "imagededup CNN": 20.0}
 """What ours should be divided by the program's images per second."""
 MODEL_IMAGES = 32
+Rows = dict[str, np.ndarray]
+"""[N, D] of each contender."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +63,11 @@ def main() -> None:
         (made := Path(folder) / "images").mkdir()
         photographs = EVALUATION if EVALUATION.is_dir() else ROOT / "engine" / "photos" / "references"
         paths = sorted(options.images.glob("*.jpg")) if options.images else megapixels(photographs, made, options.count)
-        wanted = options.only or [*PROGRAMS, *MODELS]
-        programs = {name: make(options.threads) for name, make in PROGRAMS.items() if name in wanted}
-        output = Path(folder)
-        _check_programs(programs, paths, output)
-        ends = measure({name: lambda run=run: run(paths, output) for name, run in programs.items()}, options.rounds)
-        models = {name: make(options.threads) for name, make in MODELS.items() if name in wanted}
         batch = _batch(paths)
-        _check_models(models, batch)
-        alone = measure({name: lambda run=run: run(batch) for name, run in models.items()}, options.rounds)
+        with _apart("programs", [*PROGRAMS], options) as programs:
+            ends = measure(programs, (paths, Path(folder)), options.rounds, partial(_check_programs, len(paths)))
+        with _apart("models", [*MODELS], options) as models:
+            alone = measure(models, (batch,), options.rounds, partial(_check_models, batch))
     figures = {
         "programs": {name: _figures(one, len(paths), ends.get(OURS)) for name, one in ends.items()},
         "models": {name: _figures(one, MODEL_IMAGES, alone.get(OURS)) for name, one in alone.items()},
@@ -89,28 +93,40 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, Measured]:
-    """Every contender in turn, ``rounds`` times; each has run once before."""
+@contextmanager
+def _apart(kind: str, names: Sequence[str], options: argparse.Namespace) -> Iterator[dict[str, Apart]]:
+    """The contenders that are wanted, by name."""
+    with ExitStack() as running:
+        yield {
+            name: running.enter_context(Apart(kind, name, options.threads))
+            for name in names
+            if options.only is None or name in options.only
+        }
+
+
+def measure(
+    contenders: dict[str, Apart], task: tuple[Any, ...], rounds: int, check: Callable[[Rows], object]
+) -> dict[str, Measured]:
+    """Every contender in turn, ``rounds`` times, after one time of which ``check`` is given all rows."""
+    check({name: one.run(*task)[0] for name, one in contenders.items()})
     found = {name: Measured([], []) for name in contenders}
     for _ in range(rounds):
-        for name, run in contenders.items():
+        for name, one in contenders.items():
             time.sleep(PAUSE)
-            wall, processor = time.perf_counter(), time.process_time()
-            run()
-            found[name].wall.append(time.perf_counter() - wall)
-            found[name].processor.append(time.process_time() - processor)
+            _, wall, processor = one.run(*task)
+            found[name].wall.append(wall)
+            found[name].processor.append(processor)
     return found
 
 
-def _check_programs(programs: dict, paths: list[Path], folder: Path) -> None:
+def _check_programs(count: int, rows: Rows) -> None:
     """Programs with our networks agree with ours but for how they shrink pictures; all tell images apart.
 
     Raises: SystemExit.
     """
-    rows = {name: np.asarray(run(paths, folder), np.float32) for name, run in programs.items()}
     ours = rows.get(OURS)
     for name, found in rows.items():
-        if len(found) != len(paths) or not np.isfinite(found).all() or not found.std(axis=0).any():
+        if len(found) != count or not np.isfinite(found).all() or not found.std(axis=0).any():
             raise SystemExit(f"{name}: no row of its own for every image")
         if ours is not None and found.shape == ours.shape and name.startswith(("copytrace", "plain", "ONNX")):
             cosine = np.median((found * ours).sum(axis=1))
@@ -118,13 +134,12 @@ def _check_programs(programs: dict, paths: list[Path], folder: Path) -> None:
                 raise SystemExit(f"{name}: computes something else, median cosine {cosine:.3f}")
 
 
-def _check_models(models: dict, batch: list[np.ndarray]) -> None:
+def _check_models(batch: list[np.ndarray], rows: Rows) -> None:
     """On the same pixels all give the raw embeddings of our float32 networks, as exactly as their precision allows."""
     from .models import ours
 
     right = ours("float32")(1)(batch)
-    for name, run in models.items():
-        found = run(batch)
+    for name, found in rows.items():
         cosine = (found * right).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(right, axis=1)
         least = 0.9 if "int8" in name else 0.99 if "OpenVINO" in name else 0.9999
         if cosine.min() < least:
