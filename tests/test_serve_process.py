@@ -48,7 +48,7 @@ def figure(process: Process, name: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("apart", "images", "code", "answered"), [(0.1, 8, 0, [200]), (2.0, 64, 128 + signal.SIGTERM, [])]
+    ("apart", "images", "code", "answered"), [(0.1, 4, 0, [200]), (2.0, 64, 128 + signal.SIGTERM, [])]
 )
 def test_signals_that_come_together_are_one_and_a_further_one_ends_at_once(
     apart: float, images: int, code: int, answered: list[int], tmp_path: Path, bundle: Path
