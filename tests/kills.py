@@ -4,6 +4,7 @@
 """
 
 import argparse
+import atexit
 import random
 import signal
 import subprocess
@@ -31,6 +32,7 @@ class Process:
     def __init__(self, path: Path, bundle: Path, *options: str) -> None:
         command = [COMMAND, "serve", str(path), "--bundle", str(bundle), "--port", "0", "--no-auth", *options]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)  # where a test fails before its end
         assert self.process.stderr is not None
         for line in self.process.stderr:
             if line.startswith("serving "):
@@ -39,7 +41,7 @@ class Process:
         else:
             raise AssertionError("it has ended")
         self.log: list[str] = []
-        self.rest = threading.Thread(target=self.log.extend, args=(self.process.stderr,))
+        self.rest = threading.Thread(target=self.log.extend, args=(self.process.stderr,), daemon=True)
         self.rest.start()  # a full pipe would stop it
         while True:
             try:
@@ -52,9 +54,11 @@ class Process:
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
-        code = self.process.wait(30)
-        self.rest.join()
-        return code
+        try:
+            return self.process.wait(120)
+        finally:
+            self.process.kill()
+            self.rest.join()
 
 
 class Client:

@@ -20,10 +20,17 @@ class LiteServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.start()
+        for tries_left in reversed(range(5)):  # another process may take the port before this one has it
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                self.port = free.getsockname()[1]
+            try:
+                self.start()
+                break
+            except AssertionError:
+                self.kill()
+                if not tries_left:
+                    raise
 
     def start(self) -> None:
         command = [str(Path(sys.executable).parent / "milvus-lite"), "server", "--data-dir", str(self._folder)]

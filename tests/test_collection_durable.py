@@ -65,14 +65,15 @@ def _replay(state: dict[str, int], line: str, seed: int) -> dict[str, int]:
 
 
 def _kill_once(path: Path, state: dict[str, int], seed: int, rng: random.Random) -> list[dict[str, int]]:
-    """Let it work and kill it; the states that may be there afterwards: with the change under way, and without."""
+    """Let it make up to ten changes and kill it; the states that may be there: with the change under way, and without."""
     command = [sys.executable, "-c", WORKER, str(path), str(seed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
-        time.sleep(rng.uniform(0.0, 0.4))
+        lines = [process.stdout.readline() for _ in range(2 * rng.randint(0, 10))]
+        time.sleep(rng.uniform(0.0, 0.05))
         process.send_signal(signal.SIGKILL)
-        lines = process.stdout.read().splitlines()
+        lines = "".join([*lines, process.stdout.read()]).splitlines()
     assert process.returncode == -signal.SIGKILL
     tried = None
     for line in lines:

@@ -24,8 +24,8 @@ def projection() -> _core.Projection:
     return _core.Projection(mean, components, np.ones(4, np.float32))
 
 
-def test_building_a_bank_lets_other_threads_run() -> None:
-    rows = unit(np.random.default_rng(0).standard_normal((200_000, 64)))
+def steps_beside_building(rows: np.ndarray) -> int:
+    """What another thread got to do meanwhile."""
     steps, done = 0, threading.Event()
 
     def build() -> None:
@@ -37,7 +37,12 @@ def test_building_a_bank_lets_other_threads_run() -> None:
     while not done.wait(0.001):
         steps += 1
     thread.join()
-    assert steps >= 3, "nothing else ran while the bank was built"
+    return steps
+
+
+def test_building_a_bank_lets_other_threads_run() -> None:
+    rows = unit(np.random.default_rng(0).standard_normal((200_000, 64)))
+    assert any(steps_beside_building(rows) >= 3 for _ in range(5)), "nothing else ran while the bank was built"
 
 
 LIMITED = """
@@ -78,7 +83,7 @@ def test_any_number_of_threads_may_be_asked_for(threads: int) -> None:
 
 
 FORKING = """
-import os, sys, threading, numpy as np
+import os, sys, threading, time, numpy as np
 from copytrace.engine import _core
 rng = np.random.default_rng(0)
 raw, rows = rng.standard_normal((3000, 64), np.float32), rng.standard_normal((500, 64), np.float32)
@@ -94,7 +99,9 @@ for _ in range(20):  # whatever the pool is doing at that moment
     child = os.fork()
     if child == 0:
         right = (bank.normalise(raw, method=2, beta=1.8, threads=3) == expected).all()
-        threads = len(os.listdir("/proc/self/task"))
+        end = time.monotonic() + 5  # a thread that was joined may still stand there for a moment
+        while (threads := len(os.listdir("/proc/self/task"))) > 1 and time.monotonic() < end:
+            time.sleep(0.001)
         os._exit(0 if right and threads == 1 else 1)
     assert os.waitpid(child, 0)[1] == 0
 stop.set()
@@ -128,21 +135,24 @@ for isa in _core.instruction_sets():
             os._exit(0 if (bank.nearest(queries, 3, threads=2, isa=isa)[1] == expected).all() else 1)
         assert os.waitpid(child, 0)[1] == 0, isa
         other.join()
-search = _core.NearestSearch(rows[:4000].copy(), 3)
-other = threading.Thread(target=search.add, args=(_core.References(rows), 0, ranks))
-other.start()
 outcomes = set()
-while other.is_alive():
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        try:
-            search.result()
-        except RuntimeError as error:
-            os._exit(3 if "forked" in str(error) else 1)
-        os._exit(0)
-    outcomes.add(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    time.sleep(0.01)
+for _ in range(5):  # a fork may come too late on a busy machine
+    search = _core.NearestSearch(rows[:4000].copy(), 3)
+    other = threading.Thread(target=search.add, args=(_core.References(rows), 0, ranks))
+    other.start()
+    while other.is_alive():
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            try:
+                search.result()
+            except RuntimeError as error:
+                os._exit(3 if "forked" in str(error) else 1)
+            os._exit(0)
+        outcomes.add(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        time.sleep(0.01)
+    if outcomes != {0}:
+        break
 assert 3 in outcomes and outcomes <= {0, 3}, outcomes  # refused while it was under way
 print("done")
 """

@@ -362,7 +362,7 @@ def test_a_server_that_goes_and_comes_back(tmp_path: Path, server: LiteServer) -
 
 def retried(question: Callable[[], list[str]]) -> list[str]:
     """A connection is tried again after a second or two."""
-    for _ in range(100):
+    for _ in range(600):
         try:
             return question()
         except MilvusError:

@@ -316,6 +316,8 @@ def rates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "few" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more than that")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verb, "EFFORT", Effort(images=10, rounds=1, starts=1, rows=16_384))
+        # Then it goes by processor time, which a busy moment does not change.
+        patch.setattr("copytrace.engine.plan.measuring.shown_busy", lambda *measured: "tests run beside it")
         in_process.run("plan", "--measure", folder / "rates.json", "--images", folder / "few", "--threads", 2)
     return folder / "rates.json"
 

@@ -98,7 +98,7 @@ def team(cluster: Cluster, folder: Path, facts: dict[str, Any] | None = None, **
 
 def test_what_dies_or_stands_still_is_done_by_another(cluster: Cluster, tmp_path: Path) -> None:
     counted: dict[int, Counted] = {}
-    with team(cluster, tmp_path, patience=3.0) as actors:
+    with team(cluster, tmp_path, patience=15.0) as actors:
         units = ["works", "dies", "stands still", "works"]
         assert actors.work(units, report=counted.update) == [
             ("works", 0),
@@ -125,8 +125,14 @@ def test_interrupted_within_a_second(cluster: Cluster, tmp_path: Path) -> None:
     def handler(*_: object) -> None:
         raise BufferError("interrupted")
 
+    def interrupt() -> None:
+        end = time.monotonic() + 120
+        while not list(tmp_path.iterdir()) and time.monotonic() < end:  # the work has not begun
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
     before = signal.signal(signal.SIGTERM, handler)
-    timer = threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGTERM))
+    timer = threading.Thread(target=interrupt)
     timer.start()
     try:
         with pytest.raises(BufferError, match="interrupted"), team(cluster, tmp_path) as actors:

@@ -22,6 +22,7 @@ from conftest import PHOTOS
 from odd_images import bad_images, good_images, write_all
 
 COPYTRACE = [sys.executable, "-c", "from copytrace.engine.cli import main; main()"]
+COMMITTING_OFTEN = "from copytrace.engine import run; run.COMMIT_SECONDS = 0.1; "
 
 
 def descriptors(path: Path) -> bytes:
@@ -150,15 +151,14 @@ def test_killed_and_resumed_ends_with_the_same_file(many: Path, tmp_path: Path) 
 
 def test_interrupt_keeps_what_is_done(many: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.h5"
-    process = subprocess.Popen(
-        [*COPYTRACE, "embed", str(many), "-o", str(output)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 20
+    command = [*COPYTRACE[:2], COMMITTING_OFTEN + COPYTRACE[2], "embed", str(many), "-o", str(output), "--threads", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
     journal = tmp_path / "out.h5.partial"
     while not (journal.exists() and journal.stat().st_size > 5000) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, message = process.communicate(timeout=20)
+    _, message = process.communicate(timeout=120)
     assert process.returncode == 130 and "--resume" in message and "Traceback" not in message
     result = embed(many, output, "--resume", "--json")
     assert result.returncode == 0 and json.loads(result.stdout)["resumed_at"] > 0

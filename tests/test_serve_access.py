@@ -199,7 +199,7 @@ def test_pages_of_other_sites_and_names_that_lead_here_are_refused(tmp_path: Pat
         same = {"origin": own.url, "sec-fetch-site": "same-origin"}
         assert own.client.post("/v1/references", files=files, headers=same).status_code == 200
         assert len(own.service.references) == 1
-        wrong = httpx.get(f"{own.url}/v1/references", headers=bearer("ct_wrong"))
+        wrong = httpx.get(f"{own.url}/v1/references", headers=bearer("ct_wrong"), timeout=60)
         assert wrong.status_code == 401  # a wrong key is no better for being unneeded
 
 

@@ -45,11 +45,11 @@ def test_a_large_body_in_json_is_not_taken_in(guarded: Running, method: str, pat
 def test_a_slow_body_in_json_is_waited_for_no_longer_than_others(guarded: Running) -> None:
     host, port = guarded.url.removeprefix("http://").split(":")
     head = f"POST /v1/references/delete HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-    with socket.create_connection((host, int(port)), timeout=20) as slow:
+    with socket.create_connection((host, int(port)), timeout=60) as slow:
         begun = time.monotonic()
         slow.sendall(head.encode() + b'Content-Length: 100\r\n\r\n{"ids":')
         assert slow.recv(1000).startswith(b"HTTP/1.1 408")
-        assert 3 < time.monotonic() - begun < 18
+        assert 3 < time.monotonic() - begun < 25
     with socket.create_connection((host, int(port))) as gone:
         gone.sendall(head.encode() + b"Content-Length: 100\r\n\r\n{")
     assert guarded.client.get("/healthz").status_code == 200

@@ -57,7 +57,7 @@ def page(chromium: Any, served: Running) -> Iterator[Any]:
     """A page on which no script of others has run when the test ends, and none has failed."""
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
     opened = context.new_page()
-    opened.set_default_timeout(10_000)
+    opened.set_default_timeout(60_000)
     failures: list[str] = []
     opened.on("pageerror", lambda error: failures.append(str(error)))
     yield opened
@@ -119,7 +119,7 @@ def test_logging_in_and_out(page: Any, served: Running) -> None:
     page.goto(served.url)
     page.fill("#key", "ct_wrong")
     page.click("text=Log in")
-    assert "not known" in page.inner_text("#message")
+    page.wait_for_selector("#message >> text=not known")
     log_in(page, served)
     assert page.evaluate("document.cookie") == "" and SCRIPT in page.inner_text(".who")
     (cookie,) = page.context.cookies()

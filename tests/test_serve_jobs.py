@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from services import Running, photo, running
 from copytrace.engine import Collection, CollectionError
 from copytrace.engine.collection.found_duplicates import FoundDuplicates
 from copytrace.engine.serve import duplicates
+from copytrace.engine.serve.jobs import Jobs
 from copytrace.engine.serve.live import LiveReferences
 
 from bundle_files import small_bundle
@@ -77,14 +79,48 @@ def test_an_import_keeps_what_stands_beside_images(tmp_path: Path, bundle: Path)
         assert kept == {"R1": {"n": 1}, "R2": {}}
 
 
-def test_a_cancelled_import_goes_no_further(tmp_path: Path, bundle: Path, photos: Path) -> None:
+def after_the_next(own: Running, name: str) -> tuple[str, int]:
+    """A job's status, and how many references there are, when the one after it has ended: it has had its turn."""
+    following = own.client.post("/v1/jobs", json={"kind": "duplicates"}).json()
+    assert ended(own, following["id"])["status"] == "finished"
+    return own.client.get(f"/v1/jobs/{name}").json()["status"], own.client.get("/v1/references").json()["count"]
+
+
+def test_a_cancelled_import_goes_no_further(
+    tmp_path: Path, bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go, add_some = Event(), Event(), Jobs._import
+
+    def held(jobs: Jobs, images: Any, job: Any) -> None:
+        begun.set()
+        assert go.wait(60)
+        add_some(jobs, images, job)
+
+    monkeypatch.setattr(Jobs, "_import", held)
     with running(tmp_path / "refs.ct", bundle=bundle, jobs_from=(tmp_path,)) as own:
         assert own.client.get("/v1/jobs").json() == {"items": []}
         name = own.client.post("/v1/jobs", json={"source": str(photos)}).json()["id"]
+        assert begun.wait(60)
         assert own.client.post(f"/v1/jobs/{name}/cancel").json()["status"] == "cancelled"
-        time.sleep(0.5)
-        count = own.client.get("/v1/references").json()["count"]
-        assert count <= 32 and ended(own, name)["status"] == "cancelled"
+        go.set()
+        assert after_the_next(own, name) == ("cancelled", 16)
+
+
+def test_a_job_cancelled_just_before_its_turn_does_nothing(
+    tmp_path: Path, bundle: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cancel comes when it has been seen to wait, and has not begun."""
+    work = Jobs._work
+
+    def work_late(jobs: Jobs, job: Any) -> None:
+        if job.kind == "import":
+            jobs.cancel(job.id)
+        work(jobs, job)
+
+    monkeypatch.setattr(Jobs, "_work", work_late)
+    with running(tmp_path / "refs.ct", bundle=bundle, jobs_from=(tmp_path,)) as own:
+        name = own.client.post("/v1/jobs", json={"source": str(photos)}).json()["id"]
+        assert after_the_next(own, name) == ("cancelled", 0)
 
 
 def test_nothing_else_can_be_read(tmp_path: Path, bundle: Path, photos: Path) -> None:

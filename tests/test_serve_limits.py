@@ -13,6 +13,7 @@ import httpx
 import pytest
 from services import Running, photo, running
 
+from copytrace.engine.serve import batching
 from copytrace.engine.serve.batching import Batcher, QueueFullError
 
 from bundle_files import small_bundle
@@ -138,16 +139,16 @@ def test_a_decompression_bomb_is_an_items_error(tmp_path: Path, bundle: Path) ->
 
 def test_clients_that_are_slow_or_go_away(tmp_path: Path, bundle: Path) -> None:
     head = b"POST /v1/match HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: 50000\r\n\r\n"
-    with running(tmp_path / "refs.ct", bundle=bundle, request_seconds=1.5) as own:
+    with running(tmp_path / "refs.ct", bundle=bundle, request_seconds=4.0) as own:
         host, port = own.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as slow, socket.create_connection((host, int(port))) as gone:
             gone.sendall(head + b"x" * 20_000)
             gone.close()
             begun = time.monotonic()
             slow.sendall(head + b"x" * 20_000)
-            slow.settimeout(20)
+            slow.settimeout(60)
             assert slow.recv(1000).startswith(b"HTTP/1.1 408")
-            assert time.monotonic() - begun > 1
+            assert time.monotonic() - begun > 3
         wait_for(lambda: own.service.uploads.under_way == 0)
         assert own.match(("q", photo(1)))[0]["error"] is None
 
@@ -162,7 +163,7 @@ class Held:
 
         def held(tasks: Sequence[Any]) -> Any:
             self.begun += len(tasks)
-            assert self.go.wait(20)
+            assert self.go.wait(120)
             return compute(tasks)
 
         patch.setattr(service.batcher, "_compute", held)
@@ -179,17 +180,19 @@ def test_a_full_queue_answers_at_once_and_those_in_it_are_served(tight: Running,
     """Two batches of two under way and six images waiting: then 503 with Retry-After, which is not what "down" looks like."""
 
     async def load() -> None:
-        async with httpx.AsyncClient(base_url=tight.url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=tight.url, timeout=60) as client:
 
             def post(count: int) -> "asyncio.Task[httpx.Response]":
                 files = [("images", (f"{i}", photo(1))) for i in range(count)]
                 return asyncio.ensure_future(client.post("/v1/match?verify=none", files=files))
 
-            waiting = [post(2), post(2), post(3), post(2)]
-            await until(lambda: held.begun == 4 and tight.service.batcher.waiting == 5)
+            waiting = [post(2), post(2)]
+            await until(lambda: held.begun == 4)
+            waiting += [post(3), post(2)]
+            await until(lambda: tight.service.batcher.waiting == 5)
             begun = time.monotonic()
             refused = await post(2)  # one place is left
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 10
             assert refused.status_code == 503 and int(refused.headers["retry-after"]) >= 1
             assert refused.json()["error"]["code"] == "busy"
             last = post(1)
@@ -215,8 +218,16 @@ def test_what_nobody_waits_for_is_not_computed(tight: Running, held: Held) -> No
     for thread in waiting:
         thread.start()
     wait_for(lambda: held.begun == 4)
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{tight.url}/v1/match?verify=none", files=files, timeout=0.5)
+
+    async def ask_and_go_away() -> None:
+        async with httpx.AsyncClient(base_url=tight.url, timeout=60) as client:
+            asking = asyncio.ensure_future(client.post("/v1/match?verify=none", files=files))
+            await until(lambda: tight.service.batcher.waiting == 2)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+    asyncio.run(ask_and_go_away())
     wait_for(lambda: tight.service.batcher.waiting == 0)
     held.go.set()
     for thread in waiting:
@@ -225,7 +236,7 @@ def test_what_nobody_waits_for_is_not_computed(tight: Running, held: Held) -> No
 
 
 def test_a_request_that_takes_too_long(tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with running(tmp_path / "refs.ct", bundle=bundle, request_seconds=0.5) as own:
+    with running(tmp_path / "refs.ct", bundle=bundle, request_seconds=2.0) as own:
         held = Held(monkeypatch, own.service)
         late = own.client.post("/v1/match?verify=none", files={"images": ("q", photo(1))})
         assert late.status_code == 503 and "too long" in late.json()["error"]["message"]
@@ -233,7 +244,7 @@ def test_a_request_that_takes_too_long(tmp_path: Path, bundle: Path, monkeypatch
         held.go.set()
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end
@@ -250,7 +261,7 @@ def test_two_adds_of_one_id_at_once(tmp_path: Path, bundle: Path) -> None:
         statuses: list[str] = []
 
         def add(number: int) -> None:
-            with httpx.Client(base_url=own.url, timeout=30) as client:
+            with httpx.Client(base_url=own.url, timeout=60) as client:
                 answer = client.post("/v1/references", files={"images": ("same.jpg", photo(number))})
                 statuses.append(answer.json()["items"][0]["status"])
 
@@ -287,11 +298,12 @@ def test_hostile_ids_and_metadata_come_back_as_they_were(tmp_path: Path, bundle:
         assert {item["status"] for item in deleted} == {"deleted"}
 
 
-def test_a_batch_begins_at_once_or_gathers_beside_another() -> None:
+def test_a_batch_begins_at_once_or_gathers_beside_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes one after the other while a batch is under way is computed together, soon and before that one ends."""
+    monkeypatch.setattr(batching, "GATHER_SECONDS", 0.5)  # a busy machine takes longer to submit five than it gathers
 
     def compute(tasks: Sequence[int]) -> list[int]:
-        assert 0 not in tasks or go.wait(20)
+        assert 0 not in tasks or go.wait(60)
         return list(tasks)
 
     async def run() -> None:

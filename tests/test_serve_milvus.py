@@ -107,7 +107,7 @@ def test_a_milvus_that_is_down_is_503_and_nothing_is_kept(tmp_path: Path, bundle
         assert embed.status_code == 200, "which needs no index"
         assert service.client.delete("/v1/references/1").status_code == 200
         server.start()
-        for _ in range(100):
+        for _ in range(600):
             if asked(service, 2).status_code == 200:
                 break
             time.sleep(0.1)

@@ -35,7 +35,8 @@ def new_key(running: Running, name: str, role: Role = "admin") -> str:
 
 def log_in(running: Running, key: str) -> httpx.Client:
     """A client with a session, as a browser has it on the page."""
-    client = httpx.Client(base_url=running.url, headers={"origin": running.url, "sec-fetch-site": "same-origin"})
+    same = {"origin": running.url, "sec-fetch-site": "same-origin"}
+    client = httpx.Client(base_url=running.url, headers=same, timeout=60)
     answer = client.post("/login", data={"key": f" {key} "})
     assert answer.status_code == 303 and answer.headers["location"] == "."
     return client
@@ -122,7 +123,8 @@ def test_too_many_sessions_end_the_oldest(monkeypatch: pytest.MonkeyPatch) -> No
     assert [key for key, _ in table._keys.values()] == ["1", "2"]
 
 
-def test_the_numbers_of_the_day(tmp_path: Path) -> None:
+def test_the_numbers_of_the_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Today, "_turn", lambda today: None)  # no midnight, whatever the hour of the test
     with running(tmp_path / "refs.ct", bundle=small_bundle(tmp_path / "bundle")) as own:
         own.add(("a.jpg", photo(1)), ("b.jpg", photo(2)))
         own.add(("a.jpg", photo(3)), params={"replace": "true"})
@@ -151,11 +153,12 @@ def test_the_numbers_of_the_day(tmp_path: Path) -> None:
 
 def test_a_day_ends_at_midnight() -> None:
     today = Today()
-    today.count("added", 3)
-    since, numbers = today.numbers()
-    assert (
-        numbers["added"] == 3 and numbers["deleted"] == 0 and since == today._started.isoformat(timespec="milliseconds")
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Today, "_turn", lambda today: None)  # no midnight yet
+        today.count("added", 3)
+        since, numbers = today.numbers()
+    assert numbers["added"] == 3 and numbers["deleted"] == 0
+    assert since == today._started.isoformat(timespec="milliseconds")
     today._day, today._started = today._day - timedelta(1), today._started - timedelta(1)
     since, numbers = today.numbers()
     assert numbers["added"] == 0 and since.endswith("T00:00:00.000+00:00")

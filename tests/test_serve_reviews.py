@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -239,10 +239,14 @@ def test_a_kill_takes_back_nothing_that_was_acknowledged(own: Running, bundle: P
     own.service.references.reader.backup(path)
     command = [str(Path(sys.executable).parent / "copytrace"), "serve", str(path), "--no-auth", "--port", "0"]
     acknowledged: dict[int, str] = {}
-    with subprocess.Popen([*command, "--bundle", str(bundle)], stderr=subprocess.PIPE, text=True) as process:
+    with (
+        subprocess.Popen([*command, "--bundle", str(bundle)], stderr=subprocess.PIPE, text=True) as process,
+        ExitStack() as ending,
+    ):
+        ending.callback(process.kill)  # also when something fails before its time has come
         assert process.stderr is not None
         url = next(line for line in process.stderr if line.startswith("serving")).split()[-1]
-        with httpx.Client(base_url=url, transport=httpx.HTTPTransport(retries=3)) as client:
+        with httpx.Client(base_url=url, transport=httpx.HTTPTransport(retries=3), timeout=60) as client:
             while client.get("/readyz").status_code != 200:
                 time.sleep(0.02)
             files = [("images", (f"q{i}", photo(10 + i))) for i in range(4)]
@@ -250,12 +254,13 @@ def test_a_kill_takes_back_nothing_that_was_acknowledged(own: Running, bundle: P
             with Reviews(path) as reviews:
                 numbers = [review.number for review in reviews.page()]
             assert len(numbers) == 16
-            threading.Timer(0.1, process.kill).start()
             with suppress(httpx.TransportError):
                 for turn in count():
                     number, decision = numbers[turn % 16], ("accept", "reject")[turn // 16 % 2]
                     assert client.post(f"/v1/reviews/{number}", json={"decision": decision}).status_code == 200
                     acknowledged[number] = decision
+                    if turn == 0:
+                        threading.Timer(0.1, process.kill).start()
         process.stderr.read()
     with Reviews(path) as reviews, Collection.open(path) as collection:
         found = {review.number: review.decision for review in reviews.page(decided=True)}

@@ -89,7 +89,9 @@ def test_more_shards_than_images(engine: Engine, tmp_path: Path) -> None:
 
 
 def work(bundle: Path, source: Path, folder: Path, i: int) -> None:
-    embed_shard(Engine(bundle, precision="float32", threads=1), source, folder, i, 4)
+    """Slowly, so that it is not done before it is killed."""
+    engine = Engine(bundle, precision="float32", threads=1)
+    embed_shard(engine, source, folder, i, 4, progress=lambda *counts: time.sleep(0.05))
 
 
 def test_shards_killed_at_random_end_with_the_same_file(

@@ -33,6 +33,7 @@ PROPERTY = "jobs"
 KEPT = 100
 LISTED_FAILURES = 100
 _IMAGES = 16
+_OPEN = ("waiting", "running")
 
 
 class Jobs:
@@ -74,7 +75,7 @@ class Jobs:
         """Let a job go no further; what it has added stays. Raises: RequestError 404, 409 when it has ended."""
         with self._lock:
             job = self.get(name)
-            if job.status not in ("waiting", "running"):
+            if job.status not in _OPEN:
                 raise RequestError(409, "ended", f"the job has ended: {job.status}")
             job.status = "cancelled"
             self._save()
@@ -84,7 +85,7 @@ class Jobs:
         """Work on jobs until ``stop``."""
         while not self._stop.wait(0.2):
             for job in reversed(self.all()):
-                if job.status in ("waiting", "running") and not self._stop.is_set():
+                if job.status in _OPEN and not self._stop.is_set():
                     self._work(job)
 
     def stop(self) -> None:
@@ -104,8 +105,8 @@ class Jobs:
         self._found.close()
 
     def _work(self, job: JobAnswer) -> None:
-        job.status, job.done, job.added, job.replaced, job.unchanged, job.failed = "running", 0, 0, 0, 0, 0
-        job.without_metadata, job.failures = 0, []
+        if not self._begin(job):
+            return
         try:
             if job.kind == "duplicates":
                 self._find_duplicates(job)
@@ -120,6 +121,15 @@ class Jobs:
             log.exception("job %s", job.id)
             job.error = "an error of the service; the log has its traceback"
             self._end(job, "failed")
+
+    def _begin(self, job: JobAnswer) -> bool:
+        """Whether it may: it may have been cancelled after it was seen to wait."""
+        with self._lock:
+            if job.status not in _OPEN:
+                return False
+            job.status, job.done, job.added, job.replaced, job.unchanged, job.failed = "running", 0, 0, 0, 0, 0
+            job.without_metadata, job.failures = 0, []
+            return True
 
     def _find_duplicates(self, job: JobAnswer) -> None:
         def goes_on(done: int) -> bool:
