@@ -56,8 +56,8 @@ def run(options: argparse.Namespace, folder: Path) -> None:
     ):
         ratios, peak = throughput(engine, served, generator, listed, len(images), options, folder)
         ratios.append(at_rest(engine, served, images, folder / "refs.ct", options.threads))
+        ratios.append(overload(generator, options))
         loads = {share: generator.at(share * peak, options.seconds) for share in SHARES}
-        ratios.append(overload(loads[2.0], peak))
         print("\n".join(ratio.line() for ratio in ratios))
         for share, answers in loads.items():
             print(line(share, answers))
@@ -131,20 +131,25 @@ def at_rest(engine: Engine, served: Served, images: list[Path], collection: Path
     return Ratio("one request at rest, p50 / engine from bytes to matches", ratios, 1.5, at_most=True)
 
 
-def overload(answers: Answers, peak: float) -> Ratio:
-    """Goodput at twice the peak / the peak; how fast the rest is refused is told beside it."""
-    refused = 1000 * answers.seconds[answers.status == 503]
-    others = set(answers.status.tolist()) - {200, 503}
+def overload(generator: Generator, options: argparse.Namespace) -> Ratio:
+    """Goodput at twice the peak / the peak, in turn; how fast the rest is refused is told beside it."""
+    shares, seconds, others = [], [], set()
+    for _ in range(options.rounds):
+        peak = generator.saturating(max(2, WAITING // options.size), options.seconds).rate
+        answers = generator.at(2.0 * peak, options.seconds)
+        end = float(answers.begun.max())
+        ended = answers.begun[answers.status == 200] + answers.good
+        done = np.count_nonzero((ended > end / 2) & (ended <= end))  # the queue has filled by then
+        shares.append(done / (end / 2) / peak)
+        seconds.append(answers.seconds[answers.status == 503])
+        others |= set(answers.status.tolist()) - {200, 503}
+    refused = 1000 * np.concatenate(seconds)
     print(
-        f"at twice the peak: {len(refused)} of {len(answers.status)} answered 503, in "
+        f"at twice the peak: {len(refused)} answered 503, in "
         + (f"{np.median(refused):.1f} ms (p99 {np.percentile(refused, 99):.1f})" if len(refused) else "no time")
         + (f"; others: {sorted(others)}" if others else "")
     )
-    # In the second half of the load, when the queue has filled.
-    end = float(answers.begun.max())
-    ended = answers.begun[answers.status == 200] + answers.good
-    done = float(np.count_nonzero((ended > end / 2) & (ended <= end)))
-    return Ratio("goodput at twice the peak / peak", [done / (end / 2) / peak], 0.9)
+    return Ratio("goodput at twice the peak / peak", shares, 0.9)
 
 
 def line(share: float, answers: Answers) -> str:
