@@ -191,7 +191,8 @@ def main() -> None:
     job.run()
     told = record(job, options, seconds, checked(job, CHECKED_QUERIES, CHECKED_IMAGES))
     options.record.parent.mkdir(parents=True, exist_ok=True)
-    options.record.write_text(json.dumps(told, indent=1) + "\n")
+    said = json.dumps(told, indent=1).replace(f"{options.folder}/", "")  # a record names no folder of a machine
+    options.record.write_text(said + "\n")
     options.record.with_suffix(".md").write_text(table(told) + "\n")
     print(table(told))
     checks = told["checks"]
