@@ -6,6 +6,7 @@ followed from its output backwards. What is computed is what ONNX Runtime makes 
 ``csrc/network/kernels.hpp``.
 """
 
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ def build(path: Path, isa: str = "auto") -> tuple[_network.Network, Signature]:
         raise NotUnderstoodError(str(error)) from error
     side = _side(graph)
     try:
-        network = _Builder(graph, side, isa).network
+        with np.errstate(all="ignore"):  # what is no number is refused where it is used
+            network = _Builder(graph, side, isa).network
     except (
         ValueError,
         TypeError,
@@ -71,8 +73,9 @@ class _Builder:
         check(len(length.inputs) == 2 or not any(length.inputs[2:]), "lengths that are also bounded above")
         norm = wiring.maker(length.inputs[0], "ReduceL2")
         check(norm.inputs[0] == divide.inputs[0] and self._axes(norm) == [1], "rows divided by something else")
+        check(norm.attributes.get("keepdims", 1) == 1, "rows divided by something else")
         quantise = wiring.maker(rows.name, "QuantizeLinear")
-        gemm = wiring.maker(quantise.inputs[0], "Gemm")
+        gemm = wiring.quantised_at_once(quantise, "Gemm")
         flat = (gemm.attributes.get(name) for name in ("alpha", "beta", "transA", "transB"))
         check(tuple(flat) in ((1.0, 1.0, 0, 1), (None, None, None, 1)), "a dense layer of another form")
         check(len(gemm.inputs) == 2, "a dense layer with a bias")
@@ -130,14 +133,17 @@ class _Builder:
             check(node.attributes.get("perm") == TO_NCHW, "a transposition of another kind")
             return 0 if node.inputs[0] == self.pixels else self._stem(node.inputs[0])
         scale, zero = self.wiring.steps(node)
-        made = self.wiring.maker(node.inputs[0], "Conv", "Add")
+        made = self.wiring.quantised_at_once(node, "Conv", "Add")
         return self._sum(made, scale, zero) if made.operator == "Add" else self._convolution(made, scale, zero)
 
     def _sum(self, node: Node, scale: np.float32, zero: int) -> int:
+        """Not where ONNX Runtime's bytes are others: from 2^31 on it takes a number for a negative one, and single numbers it
+        adds in another order."""
         a, b = (self.wiring.quantised(name) for name in node.inputs)
-        return self.network.sum(
-            self._map(a.name), steps(a.scale, a.zero), self._map(b.name), steps(b.scale, b.zero), steps(scale, zero)
-        )
+        left, right = self._map(a.name), self._map(b.name)
+        check(bool(max(a.scale, b.scale) / scale < 2**20), "a sum of numbers too large for its bytes")
+        check(prod(self.network.shape(left)) > 1, "a sum of single numbers")
+        return self.network.sum(left, steps(a.scale, a.zero), right, steps(b.scale, b.zero), steps(scale, zero))
 
     def _convolution(self, node: Node, scale: np.float32, zero: int) -> int:
         """Weights [O, C / groups, height, width] -> [O, height, width, C], of a depthwise one [height, width, O]."""
@@ -146,7 +152,7 @@ class _Builder:
         step, pads = self._window(node, weights)
         source = self._map(taken.name)
         groups, channels = node.attributes.get("group", 1), self.network.shape(source)[2]
-        depthwise = groups == channels == len(weights) and channels > 1
+        depthwise = groups == channels == len(weights) and channels > 1 and weights.shape[1] == 1
         check(depthwise or groups == 1, "a convolution in groups")
         layer = self.network.depthwise if depthwise else self.network.convolution
         laid = weights[:, 0].transpose(1, 2, 0) if depthwise else weights.transpose(0, 2, 3, 1)
@@ -161,7 +167,7 @@ class _Builder:
         check(wide.attributes.get("perm") == TO_NHWC, "a transposition of another kind")
         quantise = wiring.maker(wide.inputs[0], "QuantizeLinear")
         scale, zero = wiring.steps(quantise)
-        node = wiring.maker(quantise.inputs[0], "Conv")
+        node = wiring.quantised_at_once(quantise, "Conv")
         taken = wiring.quantised(node.inputs[0])
         blocks = wiring.maker(taken.name, "Transpose")
         pixels = wiring.maker(blocks.inputs[0], "Reshape")
@@ -170,7 +176,7 @@ class _Builder:
         stem = narrowed(weights, bias, scales)
         size = self.side // 2
         expected = [-1, self.side, self.side // 4, 12], [-1, size, size, len(stem.weights)]
-        shapes = [wiring.constant(one.inputs[1]).tolist() for one in (pixels, shape)]
+        shapes = [wiring.integers(one.inputs[1]) for one in (pixels, shape)]
         check(shapes == list(expected) and self.side % 4 == 0, "another beginning")
         form = [node.attributes.get(key) for key in ("strides", "pads", "group")]
         check(form == [[2, 1], [0, 0, 1, 1], 1] and self._plain(node), "another beginning")
@@ -188,6 +194,8 @@ class _Builder:
         weights, scales = self.wiring.weights(node.inputs[1], np.int8)
         bias, bias_scales = self.wiring.weights(node.inputs[2], np.int32)
         check(weights.ndim == 4 and bias.shape == (len(weights),), "a convolution of another form")
+        size = list(weights.shape[2:])
+        check(node.attributes.get("kernel_shape", size) == size, "a convolution of another form")
         check(bool(np.allclose(bias_scales, scale * scales, rtol=1e-4, atol=0)), "a bias of other steps")
         return weights.astype(np.int8), np.ascontiguousarray(bias, np.int32), scales
 
@@ -210,7 +218,7 @@ class _Builder:
 
     def _axes(self, node: Node) -> list[int]:
         check(len(node.inputs) == 2, "a sum over everything")
-        return [int(axis) for axis in self.wiring.constant(node.inputs[1]).reshape(-1)]
+        return self.wiring.integers(node.inputs[1])
 
     @staticmethod
     def _plain(node: Node) -> bool:

@@ -52,9 +52,10 @@ class Graph:
 def read_graph(path: Path) -> Graph:
     """Raises: UnreadableError, OSError."""
     try:
-        graphs = [value for number, value in _fields(memoryview(path.read_bytes())) if number == 7]
-        if len(graphs) != 1:
-            raise UnreadableError("no graph in it")
+        fields = list(_fields(memoryview(path.read_bytes())))
+        graphs = [value for number, value in fields if number == 7]
+        if len(graphs) != 1 or any(number == 25 for number, _ in fields):
+            raise UnreadableError("no graph in it, or functions")
         return _graph(_message(graphs[0]))
     except (ValueError, TypeError, OverflowError, struct.error) as error:
         raise UnreadableError(f"malformed: {error}") from error
@@ -106,6 +107,8 @@ def _graph(data: Message) -> Graph:
             graph.nodes.append(_node(_message(value)))
         elif number == 5:
             name, array = _tensor(_message(value))
+            if name in graph.constants:
+                raise UnreadableError(f"two constants {name}")
             graph.constants[name] = array
         elif number == 11:
             graph.inputs.append(_value(_message(value)))
@@ -128,6 +131,8 @@ def _node(data: Message) -> Node:
             operator = _text(value)
         elif number == 5:
             name, attribute = _attribute(_message(value))
+            if name in node.attributes:
+                raise UnreadableError(f"two attributes {name}")
             node.attributes[name] = attribute
         elif number == 7:
             domain = _text(value)
