@@ -61,7 +61,7 @@ class BundleEmbedder:
         self.sizes = sorted({network.input_size for network in self.networks})
         self.decoders = decoders or threads or cpu_count()
         self.workers = max(network.lanes for network in self.networks) or threads or cpu_count()
-        # Two threads for every processor took a tenth longer than one that does both in turn: its caches hold one picture.
+        # Two threads for every processor won nothing: 1.01 to 1.04 times as long, for a reference of `match` 1.1 times.
         self.two_stages = any(network.lanes for network in self.networks) or self.decoders != self.workers
         self.batch = max(network.batch for network in self.networks)
         on_card = all(isinstance(network, BatchedNetwork) for network in self.networks)
